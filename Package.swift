@@ -1,0 +1,81 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+let language: [SwiftSetting] = [
+    .enableUpcomingFeature("InternalImportsByDefault"),  // a module's interface shows only what it means to show
+    .enableUpcomingFeature("MemberImportVisibility"),  // a file sees only what it imports itself
+    .enableUpcomingFeature("ExistentialAny"),  // `any` marks the places that cost a dynamic call
+]
+let hostileBytes = language + [.strictMemorySafety()]  // modules that read files and requests from strangers
+
+let package = Package(
+    name: "lmx",
+    products: [.executable(name: "lmx", targets: ["lmx"])],
+    dependencies: [
+        // The command line: subcommands, help and completion scripts that we need not write.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        // The HTTP server: structured concurrency, back-pressure on streams.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        // Channel types for the one folder that talks to sockets (inbound close, limits).
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        // Logging interface of the server-side ecosystem.
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        // Start and stop in order, signals included.
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Formats: bytes in files → what a model is.
+        .systemLibrary(name: "CJSON", path: "Sources/Formats/CJSON", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
+        .target(name: "Weights", dependencies: ["CJSON"], path: "Sources/Formats/Weights", swiftSettings: hostileBytes),
+        .target(name: "Formats", dependencies: ["Weights"], path: "Sources/Formats/Adapters", swiftSettings: hostileBytes),
+
+        // Runtime: tokens in, tokens out.
+        .systemLibrary(name: "CBLAS", path: "Sources/Runtime/CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .target(
+            name: "CKernels", path: "Sources/Runtime/CKernels",
+            // -O3 in every configuration: an unoptimised kernel is of no use even while debugging.
+            // -ffp-contract=off: a multiply-add is fused only where the code says so, so that all instruction sets agree.
+            cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off"])]),
+        .target(name: "Compute", dependencies: ["CKernels", "CBLAS", "Weights"], path: "Sources/Runtime/Core", swiftSettings: language),
+        .target(name: "Text", dependencies: ["Weights"], path: "Sources/Runtime/Text", swiftSettings: hostileBytes),
+        .target(
+            name: "Engine",
+            dependencies: ["Compute", "Text", "Weights", .product(name: "Logging", package: "swift-log")],
+            path: "Sources/Runtime/Engine", swiftSettings: language),
+
+        // API: the HTTP contract.
+        .target(
+            name: "API",
+            dependencies: [
+                "Engine", "Text", "Weights",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/API", swiftSettings: language),
+
+        .executableTarget(
+            name: "lmx",
+            dependencies: [
+                "Weights", "Formats", "CKernels", "Compute", "Text", "Engine", "API",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "tools/lmx", swiftSettings: language),
+
+        // Tests use public and package interfaces only, so that one release build serves `make run` and `make test`.
+        .target(name: "TestSupport", dependencies: ["Weights"], path: "Tests/Support", swiftSettings: language),
+        .testTarget(name: "WeightsTests", dependencies: ["Weights", "TestSupport"], path: "Tests/WeightsTests", swiftSettings: language),
+        .testTarget(name: "FormatsTests", dependencies: ["Formats", "Weights", "TestSupport"], path: "Tests/FormatsTests", swiftSettings: language),
+        .testTarget(name: "KernelTests", dependencies: ["CKernels", "TestSupport"], path: "Tests/KernelTests", swiftSettings: language),
+        .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels", "Formats", "Weights", "TestSupport"], path: "Tests/ComputeTests", swiftSettings: language),
+        .testTarget(name: "TextTests", dependencies: ["Text", "Formats", "Weights", "TestSupport"], path: "Tests/TextTests", swiftSettings: language),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "Compute", "Text", "Formats", "Weights", "TestSupport"], path: "Tests/EngineTests", swiftSettings: language),
+        .testTarget(name: "APITests", dependencies: ["API", "Engine", "Text", "Weights", "TestSupport"], path: "Tests/APITests", swiftSettings: language),
+        .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "Weights"], path: "Tests/EndToEndTests", swiftSettings: language),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c17
+)

@@ -1,0 +1,25 @@
+/// Many short byte strings in one block of memory, addressed by index: the pieces of a vocabulary, its merges.
+public struct ByteStrings: Sendable, Equatable, RandomAccessCollection {
+    public private(set) var bytes: [UInt8] = []
+    private var ends: [Int] = []
+
+    public init() {}
+    public init(_ strings: some Sequence<String>) { for string in strings { append(string.utf8) } }
+
+    public var startIndex: Int { 0 }
+    public var endIndex: Int { ends.count }
+
+    public subscript(index: Int) -> ArraySlice<UInt8> {
+        bytes[(index == 0 ? 0 : ends[index - 1])..<ends[index]]
+    }
+
+    public mutating func append(_ string: some Sequence<UInt8>) {
+        bytes.append(contentsOf: string)
+        ends.append(bytes.count)
+    }
+
+    public mutating func reserve(strings: Int, bytes count: Int) {
+        ends.reserveCapacity(strings)
+        bytes.reserveCapacity(count)
+    }
+}
