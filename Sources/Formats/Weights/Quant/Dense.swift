@@ -1,0 +1,45 @@
+/// Plain numbers, one after the other.
+///
+///     | 0..4 f32 |   | 0..2 f16 |   | 0..2 bf16: the upper half of an f32 |
+public struct Dense: QuantFormat, Equatable {
+    public let number: Packing.Number
+    public init(_ number: Packing.Number) { self.number = number }
+
+    public static let all: [any QuantFormat] = [Dense(.f32), Dense(.f16), Dense(.bf16)]
+
+    public var name: String {
+        switch number {
+        case .f32: "F32"
+        case .f16: "F16"
+        case .bf16: "BF16"
+        }
+    }
+    public var ggufType: UInt32? {
+        switch number {
+        case .f32: 0
+        case .f16: 1
+        case .bf16: 30
+        }
+    }
+    public var valuesPerBlock: Int { 1 }
+    public var bytesPerBlock: [Int] { [number.byteCount] }
+    public var packing: Packing { .dense(number) }
+
+    public func decode(_ row: RowBytes, into values: UnsafeMutableBufferPointer<Float>) {
+        let bytes = unsafe row.codes
+        for index in 0..<values.count {
+            switch number {
+            case .f32: unsafe values[index] = Float(bitPattern: bytes.u32(4 * index))
+            case .f16: unsafe values[index] = bytes.f16(2 * index)
+            case .bf16: unsafe values[index] = HalfPrecision.float(bf16: bytes.u16(2 * index))
+            }
+        }
+    }
+
+    /// Plain numbers have no codes.
+    public func unpack(_ row: RowBytes, into parts: UnpackedRow) {}
+}
+
+extension Packing.Number {
+    public var byteCount: Int { self == .f32 ? 4 : 2 }
+}

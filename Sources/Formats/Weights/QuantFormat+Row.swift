@@ -1,0 +1,34 @@
+/// What the formats of `Quant/` share: unaligned loads, and the two nibbles of ggml's 32-blocks.
+extension UnsafeRawBufferPointer {
+    /// Two little-endian bytes at any alignment.
+    @inline(__always)
+    func u16(_ offset: Int) -> UInt16 { unsafe UInt16(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self)) }
+    @inline(__always)
+    func u32(_ offset: Int) -> UInt32 { unsafe UInt32(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self)) }
+    /// A half-precision number as a float.
+    @inline(__always)
+    func f16(_ offset: Int) -> Float { unsafe HalfPrecision.float(f16: u16(offset)) }
+    @inline(__always)
+    func byte(_ offset: Int) -> UInt8 { unsafe loadUnaligned(fromByteOffset: offset, as: UInt8.self) }
+    @inline(__always)
+    func signed(_ offset: Int) -> Int8 { unsafe loadUnaligned(fromByteOffset: offset, as: Int8.self) }
+}
+
+extension QuantFormat {
+    /// Bytes of a row of `columns` values in each plane; nil where the row is no whole number of blocks or too long.
+    public func rowBytes(columns: Int) -> [Int]? {
+        guard columns >= 0, columns % valuesPerBlock == 0 else { return nil }
+        var sizes: [Int] = []
+        for bytes in bytesPerBlock {
+            guard let size = CheckedSize.product([columns / valuesPerBlock, bytes]) else { return nil }
+            sizes.append(size)
+        }
+        return sizes
+    }
+
+    /// Whether this keeps plain numbers.
+    public var isDense: Bool { if case .dense = packing { true } else { false } }
+
+    /// Bits of file per weight.
+    public var bitsPerWeight: Double { 8 * Double(bytesPerBlock.reduce(0, +)) / Double(valuesPerBlock) }
+}
