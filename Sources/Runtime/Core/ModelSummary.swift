@@ -1,0 +1,69 @@
+public import Weights
+
+/// What a model will be once it is loaded, without loading it: every tensor's executed form, and what memory it takes.
+public struct ModelSummary: Sendable {
+    public struct Tensor: Sendable {
+        public let name: TensorName
+        public let role: TensorRole
+        public let shape: [Int]
+        /// As the file has it: `Q4_K`.
+        public let storedFormat: String
+        public let storedBytes: Int
+        /// As it runs: `4-bit codes, groups of 32, two-level scales and offsets`.
+        public let executedForm: String
+        public let executedBytes: Int
+
+        public var executedBitsPerWeight: Double { 8 * Double(executedBytes) / Double(max(1, shape.reduce(1, *))) }
+    }
+
+    public let architecture: Architecture
+    public let hyperparameters: Hyperparameters
+    /// In the order of the forward pass.
+    public let tensors: [Tensor]
+    /// All weights in executed form.
+    public let packedBytes: Int
+    /// Keys and values of one position in all layers.
+    public let cacheBytesPerToken: Int
+    /// One page of `KVCache.pageTokens` positions.
+    public let cacheBytesPerPage: Int
+    /// Buffers of a step, without logits.
+    public let workspaceBytes: Int
+    /// Each row of logits that a step is asked for.
+    public let logitsBytesPerRow: Int
+
+    /// Finds and checks every tensor as loading does, but reads none.
+    /// - Throws: what is wrong with the file.
+    public init(_ source: any ModelSource, options: ModelOptions) throws(ModelError) {
+        try options.check()
+        let plan = try Binder.plan(source, precise: options.precise)
+        architecture = plan.architecture
+        hyperparameters = plan.hyperparameters
+        packedBytes = plan.bytes
+        cacheBytesPerPage = CacheLayout(plan.hyperparameters, precise: options.precise).bytesPerPage
+        cacheBytesPerToken = cacheBytesPerPage / KVCache.pageTokens
+        workspaceBytes = Workspace.bytes(plan.hyperparameters, options: options)
+        logitsBytesPerRow = 4 * plan.hyperparameters.vocabularySize
+        tensors = plan.tensors.map { tensor in
+            Tensor(
+                name: tensor.record.name, role: tensor.role, shape: tensor.record.shape, storedFormat: tensor.record.format.name,
+                storedBytes: tensor.record.byteCount, executedForm: tensor.executedForm, executedBytes: tensor.bytes)
+        }
+    }
+}
+
+extension TensorPlan {
+    fileprivate var executedForm: String {
+        guard case .panels = form else { return "f32" }
+        switch record.format.packing {
+        case .dense(let number): return number.rawValue
+        case .codes(let bits, let group, let scale, let offset, _, let codebook):
+            let scales =
+                switch scale {
+                case .flat(let number): number.rawValue
+                case .twoLevel: "two-level"
+                }
+            return "\(bits)-bit codes\(codebook.isEmpty ? "" : " of a codebook"), groups of \(group), \(scales) scales"
+                + (offset ? " and offsets" : "")
+        }
+    }
+}
