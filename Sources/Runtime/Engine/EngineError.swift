@@ -1,0 +1,59 @@
+public import Weights
+
+/// Why the engine refuses or ends a request, in one line: where, what, and what to do.
+public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The reason why a model was taken away from a running request.
+    public enum UnloadReason: String, Sendable {
+        case manual, memory, idle, replaced, shutdown
+    }
+
+    /// No model is loaded at all.
+    case noModelLoaded
+    /// Models are loaded, but not this one.
+    case modelNotFound(String)
+    /// The model was unloaded while the request waited or ran.
+    case modelUnloaded(String, UnloadReason)
+    case queueFull(limit: Int)
+    /// The prompt leaves no room for one new token.
+    case contextExceeded(promptTokens: Int, maximum: Int)
+    case insufficientMemory(neededBytes: Int, availableBytes: Int)
+    case invalidRequest(String)
+    /// The model computed something that cannot be used.
+    case modelFailed(String, String)
+    case shuttingDown
+    case loadFailed(ModelError)
+
+    /// Stable; what clients branch on.
+    public var code: String {
+        switch self {
+        case .noModelLoaded: "no_model_loaded"
+        case .modelNotFound: "model_not_found"
+        case .modelUnloaded: "model_unloaded"
+        case .queueFull: "queue_full"
+        case .contextExceeded: "context_length_exceeded"
+        case .insufficientMemory: "insufficient_memory"
+        case .invalidRequest: "invalid_request"
+        case .modelFailed: "model_failed"
+        case .shuttingDown: "shutting_down"
+        case .loadFailed(let error): error.code
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .noModelLoaded: "engine: no model loaded (load one first)"
+        case .modelNotFound(let id): "\(ModelError.quoted(id)): not loaded (other models are)"
+        case .modelUnloaded(let id, .memory): "\(ModelError.quoted(id)): unloaded during the request to free memory"
+        case .modelUnloaded(let id, _): "\(ModelError.quoted(id)): unloaded during the request"
+        case .queueFull(let limit): "engine: \(limit) requests are waiting already (try again shortly)"
+        case .contextExceeded(let prompt, let maximum):
+            "prompt: \(prompt) tokens leave no room for an answer in a context of \(maximum) (shorten the prompt)"
+        case .insufficientMemory(let needed, let available):
+            "memory: \(needed) bytes needed, \(available) available (unload a model or choose a smaller context)"
+        case .invalidRequest(let problem): problem
+        case .modelFailed(let id, let problem): "\(ModelError.quoted(id)): \(problem)"
+        case .shuttingDown: "engine: shutting down"
+        case .loadFailed(let error): error.description
+        }
+    }
+}
