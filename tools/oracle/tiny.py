@@ -6,7 +6,6 @@ Usage: tiny.py --llama-cpp SOURCE --llama-bin FOLDER [NAME…]
 """
 
 import argparse
-import hashlib
 import json
 import os
 import pathlib
@@ -24,6 +23,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+import manifest
 import tiny_tokenizer
 from checkpoints import gguf_weights, mlx_weights
 from tiny_models import MODELS
@@ -206,9 +206,7 @@ def write_manifest() -> None:
     """For each file: which tool and version wrote it, from which seed, and its hash."""
     tools = {p: version(p) for p in ("torch", "transformers", "gguf", "safetensors", "tokenizers", "sentencepiece", "mlx", "mlx-lm")}
     llama = "llama.cpp of llama_cpp_python 0.3.36"
-    path = ROOT / "testdata/MANIFEST.json"
-    manifest = json.loads(path.read_text()) if path.exists() else {}
-    entries = {k: v for k, v in manifest.get("files", {}).items() if not k.startswith("tiny/") and not k.startswith("text/english")}
+    entries = {}
 
     def writer(part: str, file: str) -> str:
         if part == "gguf":
@@ -230,12 +228,8 @@ def write_manifest() -> None:
                 part = writer(inside.parts[0] if len(inside.parts) > 1 else "", file.name)
                 if name == "llama" and inside.as_posix() == "gguf/BF16.gguf":
                     part = f"{llama}: llama-quantize --pure"
-                entries[file.relative_to(ROOT / "testdata").as_posix()] = dict(
-                    writer=part, seed=spec["seed"], sha256=hashlib.sha256(file.read_bytes()).hexdigest())
-    entries["text/english.txt"] = dict(
-        writer="tools/oracle/text.py", source="Debian packages bible-kjv and bible-kjv-text 4.38: the King James translation, in the public domain",
-        sha256=hashlib.sha256(tiny_tokenizer.TEXT.read_bytes()).hexdigest())
-    write_json(path, dict(versions=dict(tools, **{"llama.cpp": "llama_cpp_python 0.3.36"}), files=dict(sorted(entries.items()))))
+                entries[file] = dict(writer=part, seed=spec["seed"])
+    manifest.record(entries, replacing="tiny/")
 
 
 if __name__ == "__main__":
