@@ -13,14 +13,14 @@ public struct ByteReader: Sendable {
         self.storage = storage
         self.place = place
         offset = 0
-        end = storage.bytes.count
+        end = unsafe storage.bytes.count
     }
 
     /// A cursor over a part, which is cut to what the storage has.
     public init(_ storage: Storage, place: String, range: Range<Int>) {
         self.storage = storage
         self.place = place
-        end = Swift.min(Swift.max(range.upperBound, 0), storage.bytes.count)
+        end = unsafe Swift.min(Swift.max(range.upperBound, 0), storage.bytes.count)
         offset = Swift.min(Swift.max(range.lowerBound, 0), end)
     }
 

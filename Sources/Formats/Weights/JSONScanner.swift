@@ -43,7 +43,7 @@
 
     /// Scans a storage, or a part of it, which is cut to what the storage has.
     public init(_ storage: Storage, range: Range<Int>? = nil, maximumDepth: Int = Limits.jsonDepthOfFiles) {
-        let whole = range?.clamped(to: 0..<storage.bytes.count) ?? 0..<storage.bytes.count
+        let whole = unsafe range?.clamped(to: 0..<storage.bytes.count) ?? 0..<storage.bytes.count
         unsafe self.init(storage.bytes, from: whole, owner: storage, maximumDepth: maximumDepth)
     }
 
@@ -53,18 +53,11 @@
     }
 
     private init(_ bytes: UnsafeRawBufferPointer, from range: Range<Int>, owner: Storage?, maximumDepth: Int) {
-        if let start = unsafe bytes.baseAddress {
-            unsafe base = start.assumingMemoryBound(to: UInt8.self)
-            end = range.upperBound
-            position = range.lowerBound
-            self.owner = owner
-        } else {
-            let empty = Storage(copying: [])
-            unsafe base = unsafe empty.bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
-            end = 0
-            position = 0
-            self.owner = empty
-        }
+        let nothing: StaticString = ""
+        unsafe base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? nothing.utf8Start
+        end = range.upperBound
+        position = range.lowerBound
+        self.owner = owner
         self.maximumDepth = maximumDepth
     }
 
@@ -76,7 +69,7 @@
     public mutating func peek() throws(JSONError) -> Kind {
         skipSpace()
         guard position < end else { throw JSONError(at: position, "the text ends where a value is needed") }
-        switch unsafe base[position] {
+        switch byte(position) {
         case UInt8(ascii: "{"): return .object
         case UInt8(ascii: "["): return .array
         case UInt8(ascii: "\""): return .string
@@ -85,7 +78,7 @@
         case UInt8(ascii: "n"): return .null
         case UInt8(ascii: "N"), UInt8(ascii: "I"):
             throw JSONError(at: position, "NaN and Infinity are not JSON numbers")
-        default: throw JSONError(at: position, "a value is needed here, not \(unsafe shown(base[position]))")
+        default: throw JSONError(at: position, "a value is needed here, not \(shown(byte(position)))")
         }
     }
 
@@ -105,14 +98,14 @@
         guard try advance(in: frame, closing: UInt8(ascii: "}")) else { return false }
         skipSpace()
         let start = position
-        guard unsafe position < end, base[position] == UInt8(ascii: "\"") else {
+        guard position < end, byte(position) == UInt8(ascii: "\"") else {
             throw JSONError(at: position, "a key in quotes is needed here")
         }
         let body = try stringBody()
         if body.hasEscapes {
             key.start = decoded.count
             key.isDecoded = true
-            unsafe decode(body.range, into: &decoded)
+            decode(body.range, into: &decoded)
             key.length = decoded.count - key.start
             guard !decoded[key.start...].contains(0) else { throw JSONError(at: start, "a key holds U+0000") }
         } else {
@@ -121,14 +114,14 @@
             key.isDecoded = false
         }
         var hasher = Hasher()
-        withKey { bytes in unsafe hasher.combine(bytes: bytes) }
+        unsafe withKey { unsafe hasher.combine(bytes: $0) }
         key.hash = hasher.finalize()
         let isNew = unsafe decoded.withUnsafeBufferPointer { decoded in
             unsafe keySets[frames.count - 1].insert(key, source: base, decoded: decoded.baseAddress)
         }
         guard isNew else { throw JSONError(at: start, "the key \(ModelError.quoted(keyBytes)) stands twice in one object") }
         skipSpace()
-        guard unsafe position < end, base[position] == UInt8(ascii: ":") else {
+        guard position < end, byte(position) == UInt8(ascii: ":") else {
             throw JSONError(at: position, "a colon is needed after the key \(ModelError.quoted(keyBytes))")
         }
         position += 1
@@ -153,15 +146,15 @@
 
     public func keyIs(_ text: StaticString) -> Bool {
         guard text.utf8CodeUnitCount == key.length else { return false }
-        return withKey { bytes in
-            for unsafe index in 0..<bytes.count where unsafe bytes[index] != text.utf8Start[index] { return false }
+        return unsafe withKey { bytes in
+            for index in 0..<text.utf8CodeUnitCount where unsafe bytes[index] != text.utf8Start[index] { return false }
             return true
         }
     }
 
-    public var keyBytes: [UInt8] { withKey { unsafe Array($0) } }
-    public var keyText: String { withKey { unsafe String(decoding: $0, as: UTF8.self) } }
-    public func appendKey(to strings: inout ByteStrings) { withKey { unsafe strings.append(bytes: $0) } }
+    public var keyBytes: [UInt8] { unsafe withKey { unsafe Array($0) } }
+    public var keyText: String { unsafe withKey { unsafe String(decoding: $0, as: UTF8.self) } }
+    public func appendKey(to strings: inout ByteStrings) { unsafe withKey { unsafe strings.append(bytes: $0) } }
 
     private func withKey<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         if key.isDecoded {
@@ -181,7 +174,7 @@
                 decoding: UnsafeBufferPointer(start: base + body.range.lowerBound, count: body.range.count), as: UTF8.self)
         }
         var bytes: [UInt8] = []
-        unsafe decode(body.range, into: &bytes)
+        decode(body.range, into: &bytes)
         return String(decoding: bytes, as: UTF8.self)
     }
 
@@ -195,7 +188,7 @@
     public mutating func appendString(to bytes: inout [UInt8]) throws(JSONError) {
         let body = try stringValue()
         if body.hasEscapes {
-            unsafe decode(body.range, into: &bytes)
+            decode(body.range, into: &bytes)
         } else {
             unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: base + body.range.lowerBound, count: body.range.count))
         }
@@ -212,7 +205,7 @@
 
     public mutating func readBool() throws(JSONError) -> Bool {
         guard try peek() == .bool else { throw JSONError(at: position, "true or false is needed here") }
-        let value = unsafe base[position] == UInt8(ascii: "t")
+        let value = byte(position) == UInt8(ascii: "t")
         try literal(value ? "true" : "false")
         return value
     }
@@ -244,38 +237,38 @@
         guard try peek() == .number else { throw JSONError(at: position, "a number is needed here") }
         let start = position
         var index = position
-        let isNegative = unsafe base[index] == UInt8(ascii: "-")
+        let isNegative = byte(index) == UInt8(ascii: "-")
         if isNegative { index += 1 }
         var magnitude: UInt64 = 0
         var fits = true
         let firstDigit = index
-        while unsafe index < end, isDigit(base[index]) {
+        while index < end, isDigit(byte(index)) {
             if fits {
                 let (tenfold, overflow) = magnitude.multipliedReportingOverflow(by: 10)
-                let (sum, carry) = tenfold.addingReportingOverflow(UInt64(unsafe base[index] &- 48))
+                let (sum, carry) = tenfold.addingReportingOverflow(UInt64(byte(index) &- 48))
                 fits = !overflow && !carry
                 magnitude = sum
             }
             index += 1
         }
         guard index > firstDigit else { throw JSONError(at: index, "a digit is needed after the minus sign") }
-        guard unsafe base[firstDigit] != UInt8(ascii: "0") || index == firstDigit + 1 else {
+        guard byte(firstDigit) != UInt8(ascii: "0") || index == firstDigit + 1 else {
             throw JSONError(at: firstDigit, "a number may not begin with a zero")
         }
         var isWhole = true
-        if unsafe index < end, base[index] == UInt8(ascii: ".") {
+        if index < end, byte(index) == UInt8(ascii: ".") {
             isWhole = false
             index += 1
             let first = index
-            while unsafe index < end, isDigit(base[index]) { index += 1 }
+            while index < end, isDigit(byte(index)) { index += 1 }
             guard index > first else { throw JSONError(at: index, "a digit is needed after the decimal point") }
         }
-        if unsafe index < end, base[index] | 0x20 == UInt8(ascii: "e") {
+        if index < end, byte(index) | 0x20 == UInt8(ascii: "e") {
             isWhole = false
             index += 1
-            if unsafe index < end, base[index] == UInt8(ascii: "+") || base[index] == UInt8(ascii: "-") { index += 1 }
+            if index < end, byte(index) == UInt8(ascii: "+") || byte(index) == UInt8(ascii: "-") { index += 1 }
             let first = index
-            while unsafe index < end, isDigit(base[index]) { index += 1 }
+            while index < end, isDigit(byte(index)) { index += 1 }
             guard index > first else { throw JSONError(at: index, "a digit is needed in the exponent") }
         }
         position = index
@@ -297,7 +290,7 @@
 
     private mutating func open(_ bracket: UInt8, isObject: Bool) throws(JSONError) {
         skipSpace()
-        guard unsafe position < end, base[position] == bracket else {
+        guard position < end, byte(position) == bracket else {
             throw JSONError(at: position, "an \(isObject ? "object" : "array") is needed here")
         }
         guard frames.count < maximumDepth else {
@@ -311,7 +304,7 @@
     private mutating func advance(in frame: Frame, closing bracket: UInt8) throws(JSONError) -> Bool {
         skipSpace()
         guard position < end else { throw JSONError(at: position, "the text ends inside an object or array") }
-        let byte = unsafe base[position]
+        let byte = self.byte(position)
         if byte == bracket {
             position += 1
             frames.removeLast()
@@ -331,7 +324,7 @@
     @inline(__always)
     private mutating func skipSpace() {
         while position < end {
-            switch unsafe base[position] {
+            switch byte(position) {
             case 0x20, 0x0A, 0x0D, 0x09: position += 1
             default: return
             }
@@ -341,7 +334,7 @@
     private mutating func literal(_ word: StaticString) throws(JSONError) {
         let count = word.utf8CodeUnitCount
         guard end - position >= count else { throw JSONError(at: position, "the text ends inside \(word)") }
-        for index in 0..<count where unsafe base[position + index] != word.utf8Start[index] {
+        for index in 0..<count where unsafe byte(position + index) != word.utf8Start[index] {
             throw JSONError(at: position, "\(word) is needed here")
         }
         position += count
@@ -349,7 +342,7 @@
 
     private mutating func stringValue() throws(JSONError) -> (range: Range<Int>, hasEscapes: Bool) {
         skipSpace()
-        guard unsafe position < end, base[position] == UInt8(ascii: "\"") else {
+        guard position < end, byte(position) == UInt8(ascii: "\"") else {
             throw JSONError(at: position, "a string is needed here")
         }
         return try stringBody()
@@ -367,7 +360,7 @@
                 index += 8
             }
             guard index < end else { throw JSONError(at: start - 1, "the string is not closed") }
-            let byte = unsafe base[index]
+            let byte = self.byte(index)
             switch byte {
             case UInt8(ascii: "\""):
                 position = index + 1
@@ -387,7 +380,7 @@
         var index = range.lowerBound
         while index < range.upperBound {
             var plain = index
-            while unsafe plain < range.upperBound, base[plain] != UInt8(ascii: "\\") { plain += 1 }
+            while plain < range.upperBound, byte(plain) != UInt8(ascii: "\\") { plain += 1 }
             unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: base + index, count: plain - index))
             index = plain
             guard index < range.upperBound, let escape = try? unsafe JSONText.escape(base, at: index, end: end) else { return }
@@ -395,6 +388,10 @@
             index = escape.next
         }
     }
+
+    /// `index` is below `end`, always.
+    @inline(__always)
+    private func byte(_ index: Int) -> UInt8 { unsafe base[index] }
 
     @inline(__always)
     private func isDigit(_ byte: UInt8) -> Bool { byte &- 48 < 10 }

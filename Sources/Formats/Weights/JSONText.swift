@@ -29,7 +29,7 @@ enum JSONText {
         }
         let first = try unsafe fourDigits(base, at: index + 2, end: end)
         if let scalar = Unicode.Scalar(first) { return (scalar, index + 6) }
-        guard unsafe first < 0xDC00, index + 7 < end, base[index + 6] == UInt8(ascii: "\\"), base[index + 7] == UInt8(ascii: "u")
+        guard first < 0xDC00, end - index > 7, unsafe base[index + 6] == UInt8(ascii: "\\"), unsafe base[index + 7] == UInt8(ascii: "u")
         else { throw JSONError(at: index, "half of a surrogate pair stands alone") }
         let second = try unsafe fourDigits(base, at: index + 8, end: end)
         guard second & 0xFC00 == 0xDC00, let scalar = Unicode.Scalar(0x10000 + (first - 0xD800) << 10 + (second - 0xDC00)) else {

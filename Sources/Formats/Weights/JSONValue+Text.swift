@@ -12,7 +12,7 @@ extension JSONValue {
     public static func parse(
         _ bytes: [UInt8], maximumDepth: Int = Limits.jsonDepthOfRequests
     ) throws(JSONError) -> JSONValue {
-        try unsafe bytes.withUnsafeBytes { (bytes) throws(JSONError) in try unsafe parse(bytes, maximumDepth: maximumDepth) }
+        try parse(bytes.span, maximumDepth: maximumDepth)
     }
 
     public static func parse(

@@ -21,6 +21,11 @@ public struct JSONObject: Sendable, Equatable, Sequence, ExpressibleByDictionary
         public var key: String
         public var value: JSONValue
 
+        public init(key: String, value: JSONValue) {
+            self.key = key
+            self.value = value
+        }
+
         public static func == (left: Member, right: Member) -> Bool {
             left.key.utf8.elementsEqual(right.key.utf8) && left.value == right.value
         }

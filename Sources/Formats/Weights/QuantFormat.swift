@@ -34,8 +34,8 @@ public protocol QuantFormat: Sendable {
 
     public init(
         codes: UnsafeRawBufferPointer,
-        scales: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
-        offsets: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+        scales: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0),
+        offsets: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     ) {
         unsafe self.codes = codes
         unsafe self.scales = scales

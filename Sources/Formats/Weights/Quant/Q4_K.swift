@@ -54,6 +54,6 @@ enum SixBitPairs {
     static func pair(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ group: Int) -> (scale: UInt8, minimum: UInt8) {
         if group < 4 { return unsafe (bytes.byte(at + group) & 63, bytes.byte(at + group + 4) & 63) }
         let low = unsafe bytes.byte(at + group + 4)
-        return unsafe (low & 15 | bytes.byte(at + group - 4) >> 6 << 4, low >> 4 | bytes.byte(at + group) >> 6 << 4)
+        return unsafe (low & 15 | (bytes.byte(at + group - 4) >> 6) << 4, low >> 4 | (bytes.byte(at + group) >> 6) << 4)
     }
 }
