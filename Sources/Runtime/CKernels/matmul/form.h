@@ -1,0 +1,109 @@
+/// Where things lie in a panel of 16 rows.
+///
+///     | codes: per unit of 32 columns, 64 x bits bytes | scales: one record per group, or per 256 columns |
+///
+/// A unit has up to three planes, in this order; its columns are 8 quads of 4, and byte 4 row + (column % 4) of a
+/// 64-byte line belongs to that row and column of a quad:
+///
+///     4 bits   4 lines   line i: quad i in the low nibbles, quad i + 4 in the high ones
+///     2 bits   2 lines   line i: quads 4 i ..< 4 i + 4 in bit pairs, lowest first
+///     1 bit    1 line    quads 0 ..< 8 in bits, lowest first
+///     8 bits   8 lines   line i: quad i
+///
+/// 5 = 4 + 1, 6 = 4 + 2, 3 = 2 + 1: the number of bits, in binary, names the planes; the lower code bits are in the
+/// wider plane.
+///
+///     flat        per group:  16 scales, 16 offsets
+///     two-level   per 256:    16 super scales f16, 16 super offsets f16, [groups][16] scales i8, [groups][16] offsets i8
+///
+/// Dense panels are [columns, padded to 16][16 rows].
+#ifndef CK_FORM_H
+#define CK_FORM_H
+
+#include "../include/CKernels.h"
+#include <string.h>
+
+enum { CK_UNIT = 32, CK_SUPER = 256, CK_DENSE_COLUMNS = 16 };
+
+static inline size_t ck_unit_bytes(int bits) { return (size_t)64 * bits; }
+
+static inline unsigned ck_code_get(const uint8_t *unit, int bits, int row, int column) {
+    int quad = column / 4, at = 4 * row + column % 4, shift = 0;
+    if (bits == 8) return unit[64 * quad + at];
+    unsigned code = 0;
+    if (bits & 4) code = unit[64 * (quad % 4) + at] >> (quad / 4 * 4) & 15, unit += 256, shift = 4;
+    if (bits & 2) code |= (unit[64 * (quad / 4) + at] >> (quad % 4 * 2) & 3u) << shift, unit += 128, shift += 2;
+    if (bits & 1) code |= (unit[at] >> quad & 1u) << shift;
+    return code;
+}
+
+/// Into a unit of zeros.
+static inline void ck_code_put(uint8_t *unit, int bits, int row, int column, unsigned code) {
+    int quad = column / 4, at = 4 * row + column % 4, shift = 0;
+    if (bits == 8) {
+        unit[64 * quad + at] = (uint8_t)code;
+        return;
+    }
+    if (bits & 4) unit[64 * (quad % 4) + at] |= (uint8_t)((code & 15) << (quad / 4 * 4)), unit += 256, shift = 4;
+    if (bits & 2) unit[64 * (quad / 4) + at] |= (uint8_t)((code >> shift & 3) << (quad % 4 * 2)), unit += 128, shift += 2;
+    if (bits & 1) unit[at] |= (uint8_t)((code >> shift & 1) << quad);
+}
+
+static inline size_t ck_number_bytes(int scales) { return scales == CK_SCALE_F32 ? 4 : 2; }
+
+/// Bytes of one record of scales: of a group where flat, of 256 columns where two-level.
+static inline size_t ck_scale_bytes(const ck_form *form) {
+    size_t planes = form->has_offset ? 2 : 1;
+    if (form->scales == CK_SCALE_TWO_LEVEL) return planes * CK_PANEL_ROWS * (2 + CK_SUPER / form->group);
+    return planes * CK_PANEL_ROWS * ck_number_bytes(form->scales);
+}
+
+static inline const uint8_t *ck_panel(const ck_matrix *matrix, int64_t panel) {
+    return (const uint8_t *)matrix->panels + (size_t)panel * matrix->panel_bytes;
+}
+static inline size_t ck_codes_bytes(const ck_form *form, int64_t columns) {
+    return (size_t)(columns / CK_UNIT) * ck_unit_bytes(form->code_bits);
+}
+
+static inline float ck_bf16_to_f32(uint16_t bits) {
+    uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, 4);
+    return value;
+}
+
+/// Number `index` of an array of scales.
+static inline float ck_scale_get(int scales, const uint8_t *array, int index) {
+    uint16_t narrow;
+    float wide;
+    switch (scales) {
+    case CK_SCALE_F32: memcpy(&wide, array + 4 * index, 4); return wide;
+    case CK_SCALE_BF16: memcpy(&narrow, array + 2 * index, 2); return ck_bf16_to_f32(narrow);
+    default: memcpy(&narrow, array + 2 * index, 2); return ck_f16_to_f32(narrow);
+    }
+}
+
+typedef struct ck_group_scale {
+    float scale, offset;  // weight = scale * (code - zero) + offset
+} ck_group_scale;
+
+/// Scale and offset of one row and group, in f32 as the format defines it. `records`: the panel's scales.
+static inline ck_group_scale ck_group_scale_get(const ck_form *form, const uint8_t *records, int row, int64_t group) {
+    ck_group_scale result = {0, 0};
+    if (form->scales == CK_SCALE_TWO_LEVEL) {
+        int groups = CK_SUPER / form->group, planes = form->has_offset ? 2 : 1;
+        const uint8_t *record = records + (size_t)(group / groups) * ck_scale_bytes(form);
+        const int8_t *small = (const int8_t *)record + planes * 32 + (group % groups) * CK_PANEL_ROWS + row;
+        result.scale = ck_scale_get(CK_SCALE_F16, record, row) * (float)small[0];
+        if (form->has_offset)
+            result.offset = -(ck_scale_get(CK_SCALE_F16, record + 32, row) * (float)small[groups * CK_PANEL_ROWS]);
+    } else {
+        const uint8_t *record = records + (size_t)group * ck_scale_bytes(form);
+        result.scale = ck_scale_get(form->scales, record, row);
+        if (form->has_offset)
+            result.offset = ck_scale_get(form->scales, record + CK_PANEL_ROWS * ck_number_bytes(form->scales), row);
+    }
+    return result;
+}
+
+#endif

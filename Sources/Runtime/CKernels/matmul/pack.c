@@ -1,0 +1,108 @@
+/// Packing rows into panels, and reading one row back.
+#include "form.h"
+
+static bool is_executed(const ck_form *form) {
+    if (form->has_codebook) return false;
+    if (form->scales == CK_SCALE_TWO_LEVEL)
+        return (form->group == 32 && (form->code_bits == 4 || form->code_bits == 5))
+            || (form->group == 16 && form->code_bits == 6);
+    if (form->scales > CK_SCALE_F32) return false;
+    if (form->group != 32 && form->group != 64 && form->group != 128) return false;
+    return form->code_bits == 4 || form->code_bits == 5 || form->code_bits == 6 || form->code_bits == 8;
+}
+
+static int64_t padded_columns(int64_t columns) {
+    return (columns + CK_DENSE_COLUMNS - 1) / CK_DENSE_COLUMNS * CK_DENSE_COLUMNS;
+}
+
+size_t ck_panel_bytes(const ck_form *form, int64_t columns) {
+    if (columns <= 0 || columns > INT32_MAX) return 0;
+    switch (form->values) {
+    case CK_CODES: break;
+    case CK_F32: return (size_t)padded_columns(columns) * CK_PANEL_ROWS * 4;
+    case CK_F16:
+    case CK_BF16: return (size_t)padded_columns(columns) * CK_PANEL_ROWS * 2;
+    default: return 0;
+    }
+    if (!is_executed(form)) return 0;
+    int64_t step = form->scales == CK_SCALE_TWO_LEVEL ? CK_SUPER : form->group;
+    if (columns % step != 0) return 0;
+    size_t bytes = ck_codes_bytes(form, columns) + (size_t)(columns / step) * ck_scale_bytes(form);
+    return (bytes + 63) & ~(size_t)63;
+}
+
+static void pack_flat(const ck_form *form, int64_t groups, int rows, const ck_rows *source, uint8_t *record) {
+    size_t width = ck_number_bytes(form->scales);
+    for (int64_t group = 0; group < groups; group++, record += ck_scale_bytes(form)) {
+        for (int row = 0; row < rows; row++) {  // the low bytes of a little-endian word
+            memcpy(record + row * width, &source->scales[row * groups + group], width);
+            if (form->has_offset)
+                memcpy(record + (CK_PANEL_ROWS + row) * width, &source->offsets[row * groups + group], width);
+        }
+    }
+}
+
+static void pack_two_level(const ck_form *form, int64_t groups, int rows, const ck_rows *source, uint8_t *record) {
+    int per_super = CK_SUPER / form->group, planes = form->has_offset ? 2 : 1;
+    int64_t supers = groups / per_super;
+    for (int64_t super = 0; super < supers; super++, record += ck_scale_bytes(form)) {
+        for (int row = 0; row < rows; row++) {
+            memcpy(record + 2 * row, &source->super_scales[row * supers + super], 2);
+            if (form->has_offset) memcpy(record + 32 + 2 * row, &source->super_offsets[row * supers + super], 2);
+            for (int group = 0; group < per_super; group++) {
+                uint8_t *small = record + planes * 32 + group * CK_PANEL_ROWS + row;
+                int64_t from = row * groups + super * per_super + group;
+                small[0] = (uint8_t)source->scales[from];
+                if (form->has_offset) small[per_super * CK_PANEL_ROWS] = (uint8_t)source->offsets[from];
+            }
+        }
+    }
+}
+
+void ck_pack_panel(const ck_form *form, int64_t columns, int rows, const ck_rows *source, void *panel) {
+    memset(panel, 0, ck_panel_bytes(form, columns));
+    if (form->values != CK_CODES) {
+        size_t width = form->values == CK_F32 ? 4 : 2;
+        for (int row = 0; row < rows; row++) {
+            const uint8_t *from = (const uint8_t *)source->values + (size_t)row * columns * width;
+            uint8_t *to = (uint8_t *)panel + (size_t)row * width;
+            for (int64_t column = 0; column < columns; column++)
+                memcpy(to + column * CK_PANEL_ROWS * width, from + column * width, width);
+        }
+        return;
+    }
+    int bits = form->code_bits;
+    for (int64_t column = 0; column < columns; column += CK_UNIT) {
+        uint8_t *unit = (uint8_t *)panel + (size_t)(column / CK_UNIT) * ck_unit_bytes(bits);
+        for (int row = 0; row < rows; row++)
+            for (int i = 0; i < CK_UNIT; i++) ck_code_put(unit, bits, row, i, source->codes[row * columns + column + i]);
+    }
+    uint8_t *records = (uint8_t *)panel + ck_codes_bytes(form, columns);
+    if (form->scales == CK_SCALE_TWO_LEVEL) pack_two_level(form, columns / form->group, rows, source, records);
+    else pack_flat(form, columns / form->group, rows, source, records);
+}
+
+void ck_unpack_row(const ck_matrix *matrix, int64_t row, float *values) {
+    const ck_form *form = &matrix->form;
+    const uint8_t *panel = ck_panel(matrix, row / CK_PANEL_ROWS);
+    int lane = (int)(row % CK_PANEL_ROWS);
+    if (form->values != CK_CODES) {
+        int scales = form->values == CK_F32 ? CK_SCALE_F32 : form->values == CK_F16 ? CK_SCALE_F16 : CK_SCALE_BF16;
+        size_t step = CK_PANEL_ROWS * ck_number_bytes(scales);
+        for (int64_t column = 0; column < matrix->columns; column++)
+            values[column] = ck_scale_get(scales, panel + column * step, lane);
+        return;
+    }
+    int bits = form->code_bits;
+    const uint8_t *records = panel + ck_codes_bytes(form, matrix->columns);
+    for (int64_t group = 0; group < matrix->columns / form->group; group++) {
+        ck_group_scale of = ck_group_scale_get(form, records, lane, group);
+        for (int i = 0; i < form->group; i++) {
+            int64_t column = group * form->group + i;
+            const uint8_t *unit = panel + (size_t)(column / CK_UNIT) * ck_unit_bytes(bits);
+            int code = (int)ck_code_get(unit, bits, lane, (int)(column % CK_UNIT));
+            float value = of.scale * (float)(code - form->zero);
+            values[column] = form->has_offset ? value + of.offset : value;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+/// The specification of the products: plain C, one number at a time.
+#include "../table.h"
+#include "form.h"
+#include <math.h>
+
+/// Largest magnitude as bits: as integers they compare like magnitudes, with infinity and NaN on top.
+static uint32_t largest_bits(const float *x, int64_t count) {
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], 4);
+        bits &= 0x7fffffff;
+        if (bits > largest) largest = bits;
+    }
+    return largest;
+}
+
+/// Scale and its inverse for one block of activations. A block with infinity or NaN gets codes of 0 and NaN as its
+/// scale, so that the result is not a number either.
+static void scale_block(uint32_t amax_bits, float *scale, float *inverse) {
+    float amax;
+    memcpy(&amax, &amax_bits, 4);
+    bool finite = amax_bits < 0x7f800000;
+    bool codable = finite && amax >= CK_SMALLEST_AMAX;
+    *scale = codable ? amax / 127 : finite ? 0 : NAN;
+    *inverse = codable ? 127 / amax : 0;
+}
+
+static void scalar_quantise(const ck_input *input, const float *x, int64_t x_stride, int tokens, int64_t columns,
+                            uint8_t *records) {
+    int halves = input->halves ? 2 : 1, width = CK_UNIT / halves, block = input->two_level ? CK_SUPER : CK_UNIT;
+    for (int token = 0; token < tokens; token++, x += x_stride) {
+        float scale = 0, inverse = 0, group_sum = 0;
+        for (int64_t column = 0; column < columns; column += CK_UNIT) {
+            if (column % block == 0) scale_block(largest_bits(x + column, block), &scale, &inverse);
+            uint8_t *record = records + (size_t)(column / CK_UNIT) * ck_record_bytes(input, tokens);
+            int8_t *codes = (int8_t *)record + token * CK_UNIT;
+            float *scales = (float *)(void *)(record + tokens * CK_UNIT);
+            int32_t *seeds = (int32_t *)(void *)(scales + tokens);
+            float *sums = (float *)(void *)(seeds + halves * tokens);
+            scales[token] = scale;
+            for (int half = 0; half < halves; half++) {
+                int32_t sum = 0;
+                for (int i = half * width; i < (half + 1) * width; i++) {
+                    codes[i] = inverse == 0 ? 0 : (int8_t)lrintf(x[column + i] * inverse);
+                    sum += codes[i];
+                }
+                seeds[half * tokens + token] = -input->zero * sum;
+                if (input->two_level) {
+                    sums[half * tokens + token] = (float)sum;
+                } else {
+                    group_sum = fmaf(scale, (float)sum, column % input->group == 0 && half == 0 ? 0 : group_sum);
+                    sums[half * tokens + token] = group_sum;
+                }
+            }
+        }
+    }
+}
+
+/// weight = scale (code - zero) + offset. Flat: one fused multiply-add per unit of 32 columns, one more per group where
+/// there is an offset. Two-level: the same within 256 columns, then one with the activation's scale.
+static void scalar_codes(const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, int tokens,
+                         const float *bias, float *y, int64_t stride) {
+    const ck_form *form = &matrix->form;
+    bool two_level = form->scales == CK_SCALE_TWO_LEVEL;
+    int halves = form->group == 16 ? 2 : 1, width = CK_UNIT / halves;
+    ck_input input = {.halves = halves == 2};
+    float total[64], part[64];  // a tile has at most code_tokens
+    int64_t end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
+    for (int64_t row = first * CK_PANEL_ROWS; row < end; row++) {
+        const uint8_t *panel = ck_panel(matrix, row / CK_PANEL_ROWS);
+        const uint8_t *scales_at = panel + ck_codes_bytes(form, matrix->columns);
+        int lane = (int)(row % CK_PANEL_ROWS);
+        for (int token = 0; token < tokens; token++) total[token] = bias ? bias[row] : 0, part[token] = 0;
+        for (int64_t column = 0; column < matrix->columns; column += CK_UNIT) {
+            const uint8_t *unit = panel + (size_t)(column / CK_UNIT) * ck_unit_bytes(form->code_bits);
+            const uint8_t *record = records + (size_t)(column / CK_UNIT) * ck_record_bytes(&input, tokens);
+            const float *scales = (const float *)(const void *)(record + tokens * CK_UNIT);
+            const int32_t *seeds = (const int32_t *)(const void *)(scales + tokens);
+            const float *sums = (const float *)(const void *)(seeds + halves * tokens);
+            int32_t weights[CK_UNIT];
+            for (int i = 0; i < CK_UNIT; i++) weights[i] = (int32_t)ck_code_get(unit, form->code_bits, lane, i);
+            for (int half = 0; half < halves; half++) {
+                int64_t from = column + half * width;
+                ck_group_scale of = ck_group_scale_get(form, scales_at, lane, from / form->group);
+                bool group_ends = (from + width) % form->group == 0;
+                for (int token = 0; token < tokens; token++) {
+                    const int8_t *codes = (const int8_t *)record + token * CK_UNIT;
+                    int32_t dot = seeds[half * tokens + token];
+                    for (int i = half * width; i < (half + 1) * width; i++) dot += weights[i] * codes[i];
+                    float *sum = two_level ? &part[token] : &total[token];
+                    *sum = fmaf((float)dot, two_level ? of.scale : of.scale * scales[token], *sum);
+                    if (form->has_offset && group_ends) *sum = fmaf(of.offset, sums[half * tokens + token], *sum);
+                }
+            }
+            if (!two_level || (column + CK_UNIT) % CK_SUPER != 0) continue;
+            for (int token = 0; token < tokens; token++) {
+                total[token] = fmaf(part[token], scales[token], total[token]);
+                part[token] = 0;
+            }
+        }
+        for (int token = 0; token < tokens; token++) y[token * stride + row] = total[token];
+    }
+}
+
+static void scalar_dense(const ck_matrix *matrix, int64_t first, int64_t last, const float *x, int tokens,
+                         const float *bias, float *y, int64_t stride) {
+    uint8_t values = matrix->form.values;
+    int scales = values == CK_F32 ? CK_SCALE_F32 : values == CK_F16 ? CK_SCALE_F16 : CK_SCALE_BF16;
+    size_t step = CK_PANEL_ROWS * ck_number_bytes(scales);
+    int64_t end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
+    for (int64_t row = first * CK_PANEL_ROWS; row < end; row++) {
+        const uint8_t *panel = ck_panel(matrix, row / CK_PANEL_ROWS);
+        for (int token = 0; token < tokens; token++) {
+            float sum = bias ? bias[row] : 0;
+            for (int64_t column = 0; column < matrix->columns; column++) {
+                int64_t at = (column / CK_DENSE_COLUMNS * tokens + token) * CK_DENSE_COLUMNS + column % CK_DENSE_COLUMNS;
+                sum = fmaf(ck_scale_get(scales, panel + column * step, (int)(row % CK_PANEL_ROWS)), x[at], sum);
+            }
+            y[token * stride + row] = sum;
+        }
+    }
+}

@@ -1,0 +1,116 @@
+/// What one instruction set provides: the table behind CKernels.h, and the shapes that its entries agree on.
+#ifndef CK_TABLE_H
+#define CK_TABLE_H
+
+#include "include/CKernels.h"
+
+// ---------------------------------------------------------------------------------------------------- quantised input
+
+/// What an input is quantised for. Products whose matrices agree in this share one quantised input.
+typedef struct ck_input {
+    bool two_level;  // one activation scale per 256 columns instead of 32
+    bool halves;     // groups of 16 columns: seeds and sums per half unit
+    int16_t zero;    // what the kernel subtracts from the codes as it reads them
+    uint16_t group;  // columns per sum
+} ck_input;
+
+/// A tile of T tokens as the multiply reads it: one record per unit of 32 columns, without gaps.
+///
+///     | codes i8 [T][32] | scale f32 [T] | seed i32 [H][T] | sum f32 [H][T] |       H = 2 with halves, else 1
+///
+/// seed = -zero x (sum of the codes): where the integer accumulator starts. sum carries the offset: flat, the sum of
+/// scale x code over the group, in the group's last unit; two-level, the sum of the codes of the (half) unit.
+static inline size_t ck_record_bytes(const ck_input *input, int tokens) {
+    return (size_t)tokens * (input->halves ? 52 : 44);
+}
+
+/// Below this an input block counts as zero, so that 127 / amax stays finite.
+#define CK_SMALLEST_AMAX 0x1p-100f
+
+// ---------------------------------------------------------------------------------------------------------- attention
+
+enum {
+    CK_BLOCK_PAGES = 4,  // one softmax block = 128 positions, always aligned: the unit of reduction and of splitting
+    CK_BLOCK_TOKENS = CK_BLOCK_PAGES * CK_PAGE_TOKENS,
+    CK_QUERIES = 12,  // most queries in a tile, on any instruction set
+};
+
+/// Stands for "no score yet": finite, so that differences are, and below every real score.
+#define CK_NO_SCORE -1e30f
+
+/// Up to CK_QUERIES queries of one sequence that share a key-value head.
+typedef struct ck_query_tile {
+    const ck_attention_shape *shape;
+    const ck_cache_layer *layer;
+    const int32_t *pages;
+    const float *queries;  // [key_size / 32][count][32]
+    float *scores;         // [CK_BLOCK_PAGES][count][32], work space
+    int32_t head, count;
+    int32_t first[CK_QUERIES], last[CK_QUERIES];  // positions that each query sees, inclusive
+} ck_query_tile;
+
+/// Softmax over a part of the positions: values weighted by exp(score - maximum), and the sum of those weights.
+typedef struct ck_partial {
+    float *maximum, *sum;  // [count]
+    float *values;         // [count][padded value size]
+} ck_partial;
+
+/// Values are padded to whole vectors of 16 in a page.
+static inline int32_t ck_padded(int32_t size) { return (size + 15) & ~15; }
+static inline size_t ck_cache_number_bytes(enum ck_cache type) { return type == CK_CACHE_F16 ? 2 : 4; }
+
+/// One head of a page: keys [key_size][32 tokens], then values [32 tokens][padded value_size].
+static inline size_t ck_cache_head_bytes(const ck_cache_layer *layer) {
+    return (size_t)CK_PAGE_TOKENS * (layer->key_size + ck_padded(layer->value_size)) * ck_cache_number_bytes(layer->type);
+}
+static inline uint8_t *ck_cache_head(const ck_cache_layer *layer, int32_t page, int32_t head) {
+    return (uint8_t *)layer->base + (size_t)page * layer->page_stride + (size_t)head * ck_cache_head_bytes(layer);
+}
+
+// -------------------------------------------------------------------------------------------------------------- table
+
+typedef struct ck_table {
+    const char *name;
+    int code_tokens;    // most tokens of a packed tile
+    int dense_tokens;   // most tokens of a dense tile
+    int queries;        // most queries of an attention tile
+    bool signed_bytes;  // 8-bit codes are read as code - 128
+
+    /// `tokens` rows of x into records.
+    void (*quantise)(const ck_input *input, const float *x, int64_t x_stride, int tokens, int64_t columns, uint8_t *records);
+    /// Panels first ..< last times one tile.
+    void (*codes)(const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, int tokens,
+                  const float *bias, float *y, int64_t stride);
+    /// The same for dense numbers; x is [columns / 16][tokens][16], padded with zeros.
+    void (*dense)(const ck_matrix *matrix, int64_t first, int64_t last, const float *x, int tokens, const float *bias,
+                  float *y, int64_t stride);
+
+    /// The tile against one block of positions, from nothing.
+    void (*attend)(const ck_query_tile *tile, int64_t block, const ck_partial *partial);
+    /// total += part, of `count` queries with `size` values; both padded.
+    void (*merge)(int count, int size, const ck_partial *total, const ck_partial *part);
+
+    void (*rmsnorm)(const float *x, const float *weight, float epsilon, int64_t width, float *y);
+    void (*rope)(float *x, int heads, int head_size, int rotated, const float *table);
+    void (*glu)(enum ck_activation activation, float *gate, const float *up, int64_t count);
+    void (*add)(float *x, const float *y, int64_t count);
+    void (*scale)(float *x, float factor, int64_t count);
+    void (*softcap)(float *x, float cap, int64_t count);
+    void (*f16_to_f32)(const void *source, float *values, int64_t count);
+    void (*bf16_to_f32)(const void *source, float *values, int64_t count);
+    /// Saturates at the largest finite number: a cache must never hold infinity.
+    void (*f32_to_f16)(const float *values, uint16_t *target, int64_t count);
+} ck_table;
+
+const ck_table *ck_table_current(void);
+extern const ck_table ck_table_scalar;
+#if defined(__x86_64__)
+extern const ck_table ck_table_avx2, ck_table_avx512;
+#endif
+
+// ------------------------------------------------------------------------------------------------------------ workers
+
+/// All members meet; what each wrote before is seen by all after. Only inside ck_team_run, by every member.
+void ck_team_meet(ck_team *team);
+
+#endif
