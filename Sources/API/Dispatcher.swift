@@ -1,0 +1,134 @@
+import Logging
+import Weights
+
+/// From the head of a request to its reply: address, access, body, endpoint; and every error in its envelope.
+package struct Dispatcher: Sendable {
+    /// What the transport is to send.
+    package struct Response: Sendable {
+        package var reply: Reply?  // nil: no content
+        package var status: Int
+        package var fields: [(name: String, value: String)]
+        /// The body was not read to its end: the connection is of no further use.
+        package var closes = false
+    }
+
+    /// How the transport hands over the body.
+    package enum Body: Sendable {
+        case complete([UInt8])
+        case tooLarge
+    }
+
+    let server: ServerContext
+    let gatekeeper: Gatekeeper
+
+    package init(_ server: ServerContext, machine: String) {
+        self.server = server
+        gatekeeper = Gatekeeper(server.configuration, machine: machine)
+    }
+
+    /// Answers one request. `body` is asked for at most once, and only when the head has passed every check.
+    ///
+    /// Throws `CancellationError` alone: the client is gone and nobody waits for an answer.
+    package func respond(
+        to head: RequestHead, port: Int, contentLength: Int?, body: @Sendable () async throws -> Body
+    ) async throws -> Response {
+        let requestID = Identifier.ofRequest(head.fields["x-request-id"])
+        var fields = [(name: "X-Request-ID", value: requestID)]
+        var bodyIsRead = (contentLength ?? 0) == 0 && head.fields["transfer-encoding"] == nil
+        do {
+            guard head.target.utf8.count <= RequestLimits.uriBytes else { throw APIError.uriTooLong }
+            try gatekeeper.admit(head)
+            fields += gatekeeper.crossOriginFields(head)
+            if head.method == "OPTIONS" { return try options(head, fields, closes: !bodyIsRead) }
+
+            let (route, parameters) = try route(head)
+            try gatekeeper.authorise(head, for: route.access)
+            let call = Call(head: head, parameters: parameters, requestID: requestID, port: port)
+            guard route.readsBody else {
+                return success(try await route.answer(call, [:], server), fields, closes: !bodyIsRead)
+            }
+            if !bodyIsRead { try checkType(head) }
+            guard contentLength ?? 0 <= RequestLimits.bodyBytes else { throw APIError.bodyTooLarge }
+            guard case .complete(let bytes) = try await body() else { throw APIError.bodyTooLarge }
+            bodyIsRead = true
+            return success(try await route.answer(call, try await object(bytes, for: route), server), fields, closes: false)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            return failure(refusal(error, requestID: requestID), fields, closes: !bodyIsRead)
+        }
+    }
+
+    // MARK: Steps
+
+    private func route(_ head: RequestHead) throws(APIError) -> (Route, [String]) {
+        let path = head.path
+        var allowed: [String] = []
+        for route in Route.all {
+            guard let parameters = route.pattern.match(path) else { continue }
+            if route.method.rawValue == head.method || (head.method == "HEAD" && route.method == .get) { return (route, parameters) }
+            allowed.append(route.method.rawValue)
+        }
+        if allowed.isEmpty { throw .notFound(String(path)) }
+        throw .methodNotAllowed(allowed)
+    }
+
+    /// `OPTIONS`: what a browser asks before a cross-origin request, or what a path answers to.
+    private func options(_ head: RequestHead, _ fields: [(name: String, value: String)], closes: Bool) throws(APIError) -> Response {
+        let methods = Route.all.filter { $0.pattern.match(head.path) != nil }.map(\.method.rawValue)
+        guard !methods.isEmpty else { throw .notFound(String(head.path)) }
+        var fields = fields + [(name: "Allow", value: (methods + ["OPTIONS"]).joined(separator: ", "))]
+        if head.fields["origin"] != nil { fields += Gatekeeper.preflightFields }
+        return Response(reply: nil, status: 204, fields: fields, closes: closes)
+    }
+
+    private func checkType(_ head: RequestHead) throws(APIError) {
+        let type = head.fields["content-type"]?.prefix { $0 != ";" }.lowercased().filter { $0 != " " && $0 != "\t" }
+        guard type == "application/json" else { throw .notJSON }
+        if let encoding = head.fields["content-encoding"]?.lowercased(), encoding != "identity" { throw .notJSON }
+    }
+
+    private func object(_ bytes: [UInt8], for route: Route) async throws -> JSONObject {
+        if bytes.isEmpty {
+            if route.bodyIsOptional { return [:] }
+            throw APIError.malformed("the body is empty (a JSON object is expected)")
+        }
+        let parse: @Sendable () throws -> JSONValue = {
+            do {
+                return try JSONValue.parse(bytes, maximumDepth: RequestLimits.jsonDepth)
+            } catch {
+                throw APIError.malformed("the body is not JSON: \(error)")
+            }
+        }
+        let value = bytes.count < 16 << 10 ? try parse() : try await Worker.run(parse)
+        guard case .object(let object) = value else { throw APIError.malformed("the body must be a JSON object, not \(value.kind)") }
+        return object
+    }
+
+    // MARK: Answers
+
+    private func success(_ reply: Reply, _ fields: [(name: String, value: String)], closes: Bool) -> Response {
+        let status =
+            switch reply {
+            case .json(_, let status), .text(_, _, let status): status
+            case .events: 200
+            }
+        return Response(reply: reply, status: status, fields: fields, closes: closes)
+    }
+
+    private func failure(_ error: APIError, _ fields: [(name: String, value: String)], closes: Bool) -> Response {
+        var fields = fields
+        if let seconds = error.retryAfter { fields.append(("Retry-After", String(seconds))) }
+        if let allow = error.allow { fields.append(("Allow", allow)) }
+        if error.status == 401 { fields.append(("WWW-Authenticate", "Bearer")) }
+        return Response(reply: .json(error.envelope, status: error.status), status: error.status, fields: fields, closes: closes)
+    }
+
+    private func refusal(_ error: any Error, requestID: String) -> APIError {
+        let refusal = APIError(error)
+        if refusal.status == 500 {
+            server.logger.error("request ended by an unexpected error", metadata: ["request": "\(requestID)", "error": "\(error)"])
+        }
+        return refusal
+    }
+}

@@ -1,0 +1,75 @@
+package import Weights
+
+/// One thing the server answers to. Body decoding, keys, limits, the shape of errors and headers happen around it.
+package protocol Endpoint: Sendable {
+    associatedtype Body: EndpointBody = NoBody
+    static var method: Method { get }
+    static var path: RoutePattern { get }
+    static var access: Access { get }
+    init()
+    func answer(_ call: Call, _ body: Body, _ server: ServerContext) async throws -> Reply
+}
+
+/// The JSON body of a request, checked field by field while it is read.
+package protocol EndpointBody: Sendable {
+    /// An endpoint whose body may be absent sees then an empty object.
+    static var isOptional: Bool { get }
+    init(_ fields: Fields) throws(APIError)
+}
+
+extension EndpointBody {
+    package static var isOptional: Bool { false }
+}
+
+/// For endpoints that read no body.
+package struct NoBody: EndpointBody {
+    package static let isOptional = true
+    package init(_ fields: Fields) {}
+}
+
+/// What an endpoint answers.
+package enum Reply: Sendable {
+    case json(JSONValue, status: Int = 200)
+    case events(EventStream)
+    case text(String, type: String, status: Int = 200)
+}
+
+/// An endpoint without its types: what the dispatcher keeps.
+package struct Route: Sendable {
+    package let name: String
+    package let method: Method
+    package let pattern: RoutePattern
+    package let access: Access
+    let readsBody: Bool
+    let bodyIsOptional: Bool
+    let answer: @Sendable (Call, JSONObject, ServerContext) async throws -> Reply
+
+    init<E: Endpoint>(_ endpoint: E.Type, at pattern: RoutePattern? = nil) {
+        name = "\(E.self)"
+        method = E.method
+        self.pattern = pattern ?? E.path
+        access = E.access
+        readsBody = E.Body.self != NoBody.self
+        bodyIsOptional = E.Body.isOptional
+        answer = { call, object, server in
+            try await E().answer(call, try E.Body(Fields(object)), server)
+        }
+    }
+
+    /// Every endpoint there is. One endpoint is one file in `Endpoints` and one line here.
+    package static let all: [Route] = [
+        Route(Healthz.self),
+        Route(Readyz.self),
+        Route(Discovery.self),
+        Route(Discovery.self, at: "/.well-known/opta-lmx"),
+        Route(ListModels.self),
+        Route(DescribeModel.self),
+        Route(ChatCompletions.self),
+        Route(Completions.self),
+        Route(AdminHealth.self),
+        Route(AdminStatus.self),
+        Route(AdminModels.self),
+        Route(LoadModel.self),
+        Route(UnloadModel.self),
+    ]
+}

@@ -1,0 +1,77 @@
+import Synchronization
+import Weights
+
+/// A stream of server-sent events in the making: `data: …` frames, and a comment where there was silence for too long.
+///
+/// The producer runs in a task of its own, which ends when the reader lets go of `frames`.
+package struct EventStream: Sendable {
+    /// Complete frames, each with its blank line.
+    let frames: AsyncStream<String>
+    let emitter: EventEmitter
+    private let end: @Sendable () -> Void
+
+    init(keepAlive: Duration, _ produce: @escaping @Sendable (EventEmitter) async -> Void) {
+        let (frames, continuation) = AsyncStream.makeStream(of: String.self)
+        let emitter = EventEmitter(continuation)
+        let task = Task {
+            await withDiscardingTaskGroup { group in
+                group.addTask {
+                    while (try? await Task.sleep(for: keepAlive)) != nil { emitter.breakSilence() }
+                }
+                await produce(emitter)
+                group.cancelAll()
+            }
+            continuation.finish()
+        }
+        continuation.onTermination = { _ in task.cancel() }
+        self.frames = frames
+        self.emitter = emitter
+        end = { continuation.finish() }
+    }
+
+    /// Nobody reads any more: ends the frames and, through them, the producer.
+    func cancel() { end() }
+}
+
+/// The writing end of an ``EventStream``.
+package final class EventEmitter: Sendable {
+    private struct State {
+        var unsentBytes = 0
+        var wasSilent = true  // nothing emitted since the last look
+        var overflowed = false
+    }
+
+    private let continuation: AsyncStream<String>.Continuation
+    private let state = Mutex(State())
+
+    init(_ continuation: AsyncStream<String>.Continuation) { self.continuation = continuation }
+
+    func send(_ json: JSONValue) { emit("data: \(json.serialized())\n\n") }
+
+    /// The last frame that clients of the OpenAI protocol wait for.
+    func done() { emit("data: [DONE]\n\n") }
+
+    /// True when the client took its events too slowly and the stream was given up.
+    var overflowed: Bool { state.withLock { $0.overflowed } }
+
+    func breakSilence() {
+        let silent = state.withLock { state in
+            defer { state.wasSilent = true }
+            return state.wasSilent
+        }
+        if silent { emit(": keep-alive\n\n") }
+    }
+
+    /// To be told of every frame that left for the client.
+    func sent(_ frame: String) { state.withLock { $0.unsentBytes -= frame.utf8.count } }
+
+    private func emit(_ frame: String) {
+        let fits = state.withLock { state in
+            state.unsentBytes += frame.utf8.count
+            state.wasSilent = false
+            if state.unsentBytes > RequestLimits.unsentBytes { state.overflowed = true }
+            return !state.overflowed
+        }
+        if fits { continuation.yield(frame) } else { continuation.finish() }
+    }
+}

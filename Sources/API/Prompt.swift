@@ -1,0 +1,42 @@
+import Engine
+import Text
+import Weights
+
+/// From a request to token ids. Renders and tokenizes, so it belongs on a ``Worker``.
+enum Prompt {
+    /// A conversation through the model's own template.
+    ///
+    /// What users wrote is tokenized as plain text: a control token in it stays text.
+    static func chat(_ request: ChatRequest, for model: ServedModel) throws -> [Int32] {
+        guard let template = model.template else {
+            throw APIError.unsupported(
+                "messages", "the model '\(APIError.echo(model.id))' has no chat template (use /v1/completions)")
+        }
+        var context = request.templateArguments
+        context["messages"] = .array(request.messages)
+        if !request.tools.isEmpty { context["tools"] = .array(request.tools) }
+        context["add_generation_prompt"] = .bool(true)
+        context["bos_token"] = .string(text(of: model.tokenizer.bos, in: model.tokenizer))
+        context["eos_token"] = .string(text(of: model.tokenizer.eos, in: model.tokenizer))
+        return model.tokenizer.encode(segments: try template.render(context))
+    }
+
+    /// Text as it stands, with the tokens that the model wants at its beginning.
+    static func text(_ prompt: CompletionRequest.Prompt, for model: ServedModel) -> [Int32] {
+        switch prompt {
+        case .text(let text): model.tokenizer.encode(segments: [TextSegment(text: text, isUserText: false)])
+        case .tokens(let ids): ids
+        }
+    }
+
+    static func echo(_ prompt: CompletionRequest.Prompt, for model: ServedModel) -> String {
+        switch prompt {
+        case .text(let text): text
+        case .tokens(let ids): String(decoding: model.tokenizer.decode(ids, special: true), as: UTF8.self)
+        }
+    }
+
+    private static func text(of id: Int32?, in tokenizer: Tokenizer) -> String {
+        id.map { String(decoding: tokenizer.bytes(of: $0, special: true), as: UTF8.self) } ?? ""
+    }
+}

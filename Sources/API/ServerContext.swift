@@ -1,0 +1,103 @@
+public import Engine
+public import Logging
+import Synchronization
+import Weights
+
+/// A model that could be loaded, as the model folders have it.
+public struct CatalogueEntry: Sendable, Equatable {
+    public var id: String
+    public var path: String
+    public var format: String  // "gguf", "mlx", "safetensors"
+    public var quantization: String?
+    public var sizeBytes: Int
+
+    public init(id: String, path: String, format: String, quantization: String?, sizeBytes: Int) {
+        self.id = id
+        self.path = path
+        self.format = format
+        self.quantization = quantization
+        self.sizeBytes = sizeBytes
+    }
+}
+
+/// Opens a model file and makes it ready to run; `progress` is told the share done, 0…1. May take long and blocks its thread.
+public typealias ModelLoader = @Sendable (_ entry: CatalogueEntry, _ progress: @escaping @Sendable (Double) -> Void) throws -> LoadedModel
+
+/// What the endpoints work with. Everything below HTTP comes in here, from the composition root.
+public struct ServerContext: Sendable {
+    public let engine: InferenceEngine
+    public let configuration: Configuration
+    public let version: String
+    /// Loaded at start, and known to later loads beside the catalogue.
+    let models: [CatalogueEntry]
+    let log: @Sendable (LogLine) -> Void
+    let logger: Logger
+    let loads: LoadDesk
+    let lifecycle = Lifecycle()
+    private let catalogue: @Sendable () -> [CatalogueEntry]
+
+    /// - Parameters:
+    ///   - models: to be loaded at start, in this order.
+    ///   - loader: opens one entry, of the catalogue or of `models`.
+    ///   - catalogue: lists the model folders; asked again for every list and every load, may block.
+    ///   - log: takes the documented lines that tell an operator what goes on.
+    public init(
+        engine: InferenceEngine, configuration: Configuration, version: String, models: [CatalogueEntry] = [],
+        loader: @escaping ModelLoader, catalogue: @escaping @Sendable () -> [CatalogueEntry],
+        log: @escaping @Sendable (LogLine) -> Void, logger: Logger = Logger(label: "lmx.api")
+    ) {
+        self.engine = engine
+        self.configuration = configuration
+        self.version = version
+        self.models = models
+        self.catalogue = catalogue
+        self.log = log
+        self.logger = logger
+        loads = LoadDesk(engine: engine, loader: loader, configuration: configuration, log: log)
+    }
+
+    /// Every model that could be loaded, each id once.
+    func knownModels() async throws -> [CatalogueEntry] {
+        let listed = try await Worker.run { [catalogue] in catalogue() }
+        return models + listed.filter { entry in !models.contains { $0.id == entry.id } }
+    }
+
+    /// The loaded model that a request means: an exact id, or `auto` or `default` for the one loaded last.
+    func model(named id: String) throws -> ServedModel {
+        if id == "auto" || id == "default", let last = engine.models.last { return last }
+        return try engine.model(id)
+    }
+}
+
+/// Since when the server runs, and whether it is still taking requests.
+final class Lifecycle: Sendable {
+    let started = ContinuousClock.now
+    private let draining = Atomic(false)
+
+    var isDraining: Bool { draining.load(ordering: .relaxed) }
+    func drain() { draining.store(true, ordering: .relaxed) }
+
+    var uptime: Double {
+        let (seconds, attoseconds) = (ContinuousClock.now - started).components
+        return Double(seconds) + Double(attoseconds) / 1e18
+    }
+}
+
+/// One line for the operator, printed as the documentation shows it: `INFO:     Model loaded: …`.
+public struct LogLine: Sendable, CustomStringConvertible {
+    public enum Level: String, Sendable { case info = "INFO", warning = "WARNING", error = "ERROR" }
+
+    public let level: Level
+    public let text: String
+
+    public init(_ level: Level, _ text: String) {
+        self.level = level
+        self.text = text
+    }
+
+    /// The text begins in the eleventh column.
+    public var description: String {
+        let label = level.rawValue + ":"
+        return label + String(repeating: " ", count: max(1, 10 - label.count)) + text
+    }
+}
