@@ -15,6 +15,11 @@ public struct Hyperparameters: Sendable, Equatable {
 
         public var base: Double
         public var scaling: Scaling
+
+        public init(base: Double, scaling: Scaling) {
+            self.base = base
+            self.scaling = scaling
+        }
     }
 
     /// Rows of the embedding. May exceed the tokenizer's pieces: the rest is padding.

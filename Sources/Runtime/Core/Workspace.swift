@@ -35,6 +35,7 @@ public struct Workspace: ~Copyable {
         let total = Self.bytes(sizes, options: options)
         let memory = try AlignedMemory(bytes: total, purpose: "workspace")
         let rows = options.maximumBatchTokens
+        let outputMemory = try AlignedMemory(bytes: 4 * rows * sizes.vocabularySize, purpose: "logits", sparse: true)
         var used = 0
         func take(_ bytes: Int) -> UnsafeMutableRawPointer {
             defer { used += Self.aligned(bytes) }
@@ -58,11 +59,11 @@ public struct Workspace: ~Copyable {
         attentionScratch = take(Self.attentionScratchBytes(sizes, options: options))
         precondition(used == total, "the sum and the parts say the same")
 
-        outputMemory = try AlignedMemory(bytes: 4 * rows * sizes.vocabularySize, purpose: "logits", sparse: true)
         output = Buffer(base: outputMemory.base.assumingMemoryBound(to: Float.self), width: sizes.vocabularySize)
         team = Team(threads: options.threads)
         self.rows = rows
         self.memory = memory
+        self.outputMemory = outputMemory
     }
 
     /// One row of the last step's logits: `vocabularySize` floats, valid until the next step.
