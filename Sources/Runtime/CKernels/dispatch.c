@@ -42,8 +42,8 @@ static const struct {
     bool (*runs_here)(void);
 } instruction_sets[] = {
 #if defined(__x86_64__)
-#ifdef CK_VECTORS
     {&ck_table_avx512, has_avx512vnni},
+#ifdef CK_VECTORS
     {&ck_table_avx2, has_avx2},
 #endif
 #endif

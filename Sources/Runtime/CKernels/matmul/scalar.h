@@ -1,6 +1,7 @@
 /// The specification of the products: plain C, one number at a time.
 #include "../table.h"
 #include "form.h"
+#include "scalar_scale.h"
 #include <math.h>
 
 /// Largest magnitude as bits: as integers they compare like magnitudes, with infinity and NaN on top.
@@ -13,17 +14,6 @@ static uint32_t largest_bits(const float *x, int64_t count) {
         if (bits > largest) largest = bits;
     }
     return largest;
-}
-
-/// Scale and its inverse for one block of activations. A block with infinity or NaN gets codes of 0 and NaN as its
-/// scale, so that the result is not a number either.
-static void scale_block(uint32_t amax_bits, float *scale, float *inverse) {
-    float amax;
-    memcpy(&amax, &amax_bits, 4);
-    bool finite = amax_bits < 0x7f800000;
-    bool codable = finite && amax >= CK_SMALLEST_AMAX;
-    *scale = codable ? amax / 127 : finite ? 0 : NAN;
-    *inverse = codable ? 127 / amax : 0;
 }
 
 static void scalar_quantise(const ck_input *input, const float *x, int64_t x_stride, int tokens, int64_t columns,
@@ -109,11 +99,12 @@ static void scalar_dense(const ck_matrix *matrix, int64_t first, int64_t last, c
     int scales = values == CK_F32 ? CK_SCALE_F32 : values == CK_F16 ? CK_SCALE_F16 : CK_SCALE_BF16;
     size_t step = CK_PANEL_ROWS * ck_number_bytes(scales);
     int64_t end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
+    int64_t padded = (matrix->columns + CK_DENSE_COLUMNS - 1) / CK_DENSE_COLUMNS * CK_DENSE_COLUMNS;
     for (int64_t row = first * CK_PANEL_ROWS; row < end; row++) {
         const uint8_t *panel = ck_panel(matrix, row / CK_PANEL_ROWS);
         for (int token = 0; token < tokens; token++) {
             float sum = bias ? bias[row] : 0;
-            for (int64_t column = 0; column < matrix->columns; column++) {
+            for (int64_t column = 0; column < padded; column++) {
                 int64_t at = (column / CK_DENSE_COLUMNS * tokens + token) * CK_DENSE_COLUMNS + column % CK_DENSE_COLUMNS;
                 sum = fmaf(ck_scale_get(scales, panel + column * step, (int)(row % CK_PANEL_ROWS)), x[at], sum);
             }

@@ -1,0 +1,22 @@
+/// The table of the instruction set whose templates stand before, under the name CK_NAME.
+const ck_table CK_TABLE = {
+    .name = CK_NAME,
+    .code_tokens = MOST_TOKENS,
+    .dense_tokens = MOST_DENSE_TOKENS,
+    .queries = MOST_QUERIES,
+    .signed_bytes = SIGNED_BYTES,
+    .quantise = quantise,
+    .codes = multiply_codes,
+    .dense = multiply_dense,
+    .attend = attend,
+    .merge = merge,
+    .rmsnorm = rmsnorm,
+    .rope = rope,
+    .glu = glu,
+    .add = add,
+    .scale = scale,
+    .softcap = softcap,
+    .f16_to_f32 = f16_to_f32,
+    .bf16_to_f32 = bf16_to_f32,
+    .f32_to_f16 = f32_to_f16,
+};

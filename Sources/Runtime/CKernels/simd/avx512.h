@@ -1,0 +1,121 @@
+/// The vector vocabulary in AVX-512 with VNNI. The same words as in avx2.h; the templates know no other.
+#define INLINE static inline __attribute__((always_inline))
+
+// --------------------------------------------------------------------------------------------------- v16: 16 floats
+
+typedef __m512 v16;
+
+INLINE __mmask16 lanes_below(int64_t count) {
+    return count >= 16 ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1);
+}
+
+INLINE v16 v_zero(void) { return _mm512_setzero_ps(); }
+INLINE v16 v_set(float x) { return _mm512_set1_ps(x); }
+INLINE v16 v_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void v_store(float *p, v16 x) { _mm512_storeu_ps(p, x); }
+/// The first `count` lanes, the others 0 and not touched in memory.
+INLINE v16 v_load_part(const float *p, int64_t count) { return _mm512_maskz_loadu_ps(lanes_below(count), p); }
+INLINE void v_store_part(float *p, v16 x, int64_t count) { _mm512_mask_storeu_ps(p, lanes_below(count), x); }
+
+INLINE v16 v_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
+INLINE v16 v_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
+INLINE v16 v_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
+INLINE v16 v_div(v16 a, v16 b) { return _mm512_div_ps(a, b); }
+INLINE v16 v_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
+/// The second operand where one is NaN.
+INLINE v16 v_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
+INLINE v16 v_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }
+
+/// 2^n, n in the low bits of x.
+INLINE v16 v_power_of_two(v16 x) {
+    __m512i n = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(n, 23));
+}
+/// 0 where x < limit, else value.
+INLINE v16 v_zero_below(v16 x, float limit, v16 value) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, v_set(limit), _CMP_NLT_UQ), value);
+}
+/// Lanes from ..< to, -infinity elsewhere.
+INLINE v16 v_between(v16 x, int from, int to) {
+    return _mm512_mask_mov_ps(v_set(-INFINITY), lanes_below(to) & (__mmask16)~lanes_below(from), x);
+}
+
+/// The sum of the lanes, folded in halves.
+INLINE float v_fold(v16 x) {
+    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+INLINE float v_fold_max(v16 x) { return _mm512_reduce_max_ps(x); }
+
+INLINE v16 v_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
+INLINE v16 v_load_bf16(const void *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
+}
+INLINE void v_store_f16(uint16_t *p, v16 x) {
+    _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+/// The bits of the largest magnitude in 32 floats, compared as integers.
+INLINE uint32_t v_largest_bits(v16 a, v16 b) {
+    __m512i x = _mm512_castps_si512(_mm512_abs_ps(a)), y = _mm512_castps_si512(_mm512_abs_ps(b));
+    __m512i all = _mm512_max_epi32(x, y);
+    __m256i eight = _mm256_max_epi32(_mm512_castsi512_si256(all), _mm512_extracti32x8_epi32(all, 1));
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+/// 16 floats, none beyond +-127, to the nearest bytes.
+INLINE void v_store_bytes(int8_t *p, v16 x) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x))); }
+/// The sum of 16 signed bytes.
+INLINE int32_t v_sum_bytes(const int8_t *p) {
+    __m128i four = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), _mm_loadu_si128((const void *)p));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+
+// ----------------------------------------------------------------- the multiply: LANES rows of a panel at a time
+
+enum { LANES = 16, PARTS = CK_PANEL_ROWS / LANES };
+typedef __m512i k_bytes;  // LANES x 4 codes
+typedef __m512i k_ints;   // LANES sums
+typedef __m512i k_dots;   // sums on their way
+typedef __m512 k_floats;
+
+INLINE k_bytes k_load(const uint8_t *p) { return _mm512_load_si512(p); }
+/// Each byte's bits from `shift` up, `bits` many, moved to `place`.
+INLINE k_bytes k_field(k_bytes x, int shift, int bits, int place) {
+    __m512i moved = shift > place ? _mm512_srli_epi32(x, (unsigned)(shift - place)) : _mm512_slli_epi32(x, (unsigned)(place - shift));
+    return _mm512_and_si512(moved, _mm512_set1_epi8((char)(((1 << bits) - 1) << place)));
+}
+INLINE k_bytes k_or(k_bytes a, k_bytes b) { return _mm512_or_si512(a, b); }
+
+/// vpdpbusd adds four products of unsigned and signed bytes to an integer, exactly: sums need no way station.
+INLINE int k_quads_per_run(int code_bits) { (void)code_bits; return 8; }
+INLINE k_dots k_begin(k_ints sum) { return sum; }
+INLINE k_bytes k_codes(int code_bits, k_bytes codes) { (void)code_bits; return codes; }
+INLINE k_dots k_dot(int code_bits, k_dots dots, k_bytes codes, const int8_t *four) {
+    int32_t word;
+    (void)code_bits;
+    memcpy(&word, four, 4);
+    return _mm512_dpbusd_epi32(dots, codes, _mm512_set1_epi32(word));
+}
+INLINE k_ints k_end(k_ints sum, k_dots dots) { (void)sum; return dots; }
+
+INLINE k_ints k_seed(int32_t x) { return _mm512_set1_epi32(x); }
+INLINE k_floats k_float(k_ints x) { return _mm512_cvtepi32_ps(x); }
+INLINE k_floats k_zero(void) { return _mm512_setzero_ps(); }
+INLINE k_floats k_set(float x) { return _mm512_set1_ps(x); }
+INLINE k_floats k_mul(k_floats a, k_floats b) { return _mm512_mul_ps(a, b); }
+INLINE k_floats k_fma(k_floats a, k_floats b, k_floats c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE k_floats k_fnma(k_floats a, k_floats b, k_floats c) { return _mm512_fnmadd_ps(a, b, c); }
+INLINE k_floats k_load_part(const float *p, int64_t count) { return v_load_part(p, count); }
+INLINE void k_store_part(float *p, k_floats x, int64_t count) {
+    if (count >= LANES) _mm512_storeu_ps(p, x);
+    else v_store_part(p, x, count);
+}
+INLINE k_floats k_load_f32(const void *p) { return _mm512_loadu_ps(p); }
+INLINE k_floats k_load_f16(const void *p) { return v_load_f16(p); }
+INLINE k_floats k_load_bf16(const void *p) { return v_load_bf16(p); }
+INLINE k_floats k_load_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p))); }
+INLINE void k_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
