@@ -24,6 +24,16 @@ public struct ByteStrings: Sendable, Equatable, RandomAccessCollection {
         ends.append(bytes.count)
     }
 
+    /// Appends one string that `body` writes at the end of the bytes it is given; nothing when it throws.
+    mutating func append<Failure: Error>(writing body: (inout [UInt8]) throws(Failure) -> Void) throws(Failure) {
+        let start = bytes.count
+        do { try body(&bytes) } catch {
+            bytes.removeSubrange(start...)
+            throw error
+        }
+        ends.append(bytes.count)
+    }
+
     public mutating func reserve(strings: Int, bytes count: Int) {
         ends.reserveCapacity(strings)
         bytes.reserveCapacity(count)

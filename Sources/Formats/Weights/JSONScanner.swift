@@ -194,6 +194,24 @@
         }
     }
 
+    /// Appends the string as one more of many.
+    public mutating func appendString(to strings: inout ByteStrings) throws(JSONError) {
+        try strings.append { (bytes) throws(JSONError) in try appendString(to: &bytes) }
+    }
+
+    /// Reads an array of two strings and appends them as one, with a space between.
+    public mutating func appendPair(to strings: inout ByteStrings) throws(JSONError) {
+        try beginArray()
+        try strings.append { (bytes) throws(JSONError) in
+            for side in 0..<2 {
+                guard try nextElement() else { throw JSONError(at: position, "a pair of strings is needed here") }
+                if side == 1 { bytes.append(UInt8(ascii: " ")) }
+                try appendString(to: &bytes)
+            }
+        }
+        guard try !nextElement() else { throw JSONError(at: position, "a pair of strings is needed here") }
+    }
+
     /// Reads a whole number; one with a fraction or an exponent, or beyond 64 bits, is refused.
     public mutating func readInt() throws(JSONError) -> Int {
         let start = position

@@ -15,7 +15,7 @@ struct GGUFTokenizer {
         guard let model = try header.text("tokenizer.ggml.model"), model != "none", model != "no_vocab" else { return nil }
         guard var spec = try empty(model: model) else {
             throw ModelError(
-                .unsupported, at: place, "has the tokenizer model \(ModelError.quoted(model))", hint: "gpt2 and llama are read")
+                .unsupported, at: place, "has the tokenizer model \(ModelError.quoted(model))", hint: "gpt2, llama and gemma4 are read")
         }
         spec.pieces = try pieces()
         spec.kinds = try kinds(count: spec.pieces.count)
@@ -58,6 +58,7 @@ struct GGUFTokenizer {
             spec.addsBOS = pre == .llamaBPE
             spec.composesUnicode = pre == .qwen2 || pre == .qwen35
             return spec
+        case "gemma4": return TokenizerSpec(algorithm: .rankedPairs, preTokenizer: .none)
         default: return nil
         }
     }
