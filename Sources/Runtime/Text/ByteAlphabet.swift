@@ -17,8 +17,9 @@ enum ByteAlphabet {
         return bytes
     }()
 
-    /// Appends the bytes that a piece spells; where it holds a character outside the alphabet, the piece's own UTF-8.
-    static func decode(_ piece: ArraySlice<UInt8>, into output: inout [UInt8]) {
+    /// Appends the bytes that a piece spells. Where it holds a character outside the alphabet, its own UTF-8, and false.
+    @discardableResult
+    static func decode(_ piece: ArraySlice<UInt8>, into output: inout [UInt8]) -> Bool {
         let before = output.count
         let text = piece.span
         var position = 0
@@ -27,11 +28,12 @@ enum ByteAlphabet {
             guard value < 0x180, bytes[Int(value)] >= 0 else {
                 output.removeSubrange(before...)
                 output.append(contentsOf: piece)
-                return
+                return false
             }
             output.append(UInt8(truncatingIfNeeded: bytes[Int(value)]))
             position += length
         }
+        return true
     }
 }
 

@@ -16,7 +16,7 @@ struct PieceEncoder: Sendable {
     private let byteIDs: [Int32]  // what a byte is where no piece fits; -1: nothing
     private let asciiIDs: [Int32]  // the piece that is this one character, or -1
     private let unknown: Int32
-    private let cutsBeforeSpace: Bool  // no piece holds a space behind another character: words can be merged one by one
+    private let neighbours: BytePairSet  // of bytes in some piece: between all others text can be cut and merged by parts
 
     init(_ spec: TokenizerSpec, _ vocabulary: Vocabulary) throws(ModelError) {
         self.vocabulary = vocabulary
@@ -42,9 +42,9 @@ struct PieceEncoder: Sendable {
         case .byteLevelPairs, .rankedPairs: merges = .ranked(RankedPairs(pairs: try Self.table(spec, vocabulary)))
         case .scoredPairs: merges = .scored(ScoredPairs(vocabulary, scores: spec.scores))
         }
-        cutsBeforeSpace = !byteLevel && !spec.pieces.indices.contains { id in
-            spec.kinds[id] != .control && spec.kinds[id] != .unknown && Self.holdsInnerSpace(vocabulary.bytes(of: id).span)
-        }
+        var neighbours = BytePairSet()
+        if !byteLevel { for id in spec.pieces.indices { neighbours.insert(vocabulary.bytes(of: id).span) } }
+        self.neighbours = neighbours
         if spec.ignoresMerges {
             wholeWords = [Bool](repeating: true, count: vocabulary.count)
         } else if byteLevel {
@@ -92,11 +92,9 @@ struct PieceEncoder: Sendable {
             }
             return
         }
-        if cutsBeforeSpace {
-            for index in 1..<max(text.count, 1) where text[index] == 0x20 && text[index - 1] != 0x20 {
-                encodeWord(text, start, index, into: &ids, &buffer)
-                start = index
-            }
+        for index in 1..<max(text.count, 1) where !neighbours.contains(text[index - 1], text[index]) && text[index] & 0xC0 != 0x80 {
+            encodeWord(text, start, index, into: &ids, &buffer)
+            start = index
         }
         encodeWord(text, start, text.count, into: &ids, &buffer)
     }
@@ -172,11 +170,6 @@ struct PieceEncoder: Sendable {
         }
     }
 
-    private static func holdsInnerSpace(_ piece: Span<UInt8>) -> Bool {
-        for index in 1..<max(piece.count, 1) where piece[index] == 0x20 && piece[index - 1] != 0x20 { return true }
-        return false
-    }
-
     /// The pieces that a word of their bytes merges into. Almost all; in some files merges and pieces do not agree.
     private static func wholeWords(_ vocabulary: Vocabulary, _ merges: Merges, _ byteIDs: [Int32]) -> [Bool] {
         guard case .ranked(let rule) = merges else { return [] }
@@ -226,5 +219,22 @@ struct PieceEncoder: Sendable {
 
     private static func append(_ spelled: ArraySlice<UInt8>, byteLevel: Bool, to bytes: inout [UInt8]) {
         if byteLevel { ByteAlphabet.decode(spelled, into: &bytes) } else { SpaceMark.decode(spelled.span, into: &bytes) }
+    }
+}
+
+/// Which bytes stand side by side somewhere: one bit for each of the 65,536 pairs.
+struct BytePairSet: Sendable {
+    private var bits = [UInt64](repeating: 0, count: 1024)
+
+    mutating func insert(_ text: Span<UInt8>) {
+        for index in 1..<max(text.count, 1) {
+            let pair = Int(text[index - 1]) << 8 | Int(text[index])
+            bits[pair >> 6] |= 1 << UInt64(pair & 63)
+        }
+    }
+
+    func contains(_ first: UInt8, _ second: UInt8) -> Bool {
+        let pair = Int(first) << 8 | Int(second)
+        return bits[pair >> 6] >> UInt64(pair & 63) & 1 == 1
     }
 }

@@ -195,27 +195,34 @@ extension Tokenizer {
 extension Tokenizer {
     /// What each id stands for, and for which pieces text is searched.
     private static func vocabulary(_ spec: TokenizerSpec, _ tokens: [TokenizerSpec.AddedToken]) -> Vocabulary {
-        var contents: [Int: [UInt8]] = [:]
-        for token in tokens where contents[token.id] == nil { contents[token.id] = token.content }
+        var contents = [ArraySlice<UInt8>?](repeating: nil, count: spec.pieces.count)  // by id, of added tokens
+        for token in tokens where contents[token.id] == nil { contents[token.id] = token.content[...] }
         var vocabulary = Vocabulary(pieces: spec.pieces.count, bytes: spec.pieces.bytes.count)
         var piece: [UInt8] = []
         for id in spec.pieces.indices {
             let spelled = spec.pieces[id]
             let kind = spec.kinds[id]
             piece.removeAll(keepingCapacity: true)
+            var isSpelled = true  // in the byte-level alphabet; else no word can become this piece
             switch spec.algorithm {
-            case .byteLevelPairs: ByteAlphabet.decode(spelled, into: &piece)
+            case .byteLevelPairs:
+                if let content = contents[id] { piece += content } else { isSpelled = ByteAlphabet.decode(spelled, into: &piece) }
             case .scoredPairs, .rankedPairs:
-                if kind == .byte, let byte = SpaceMark.byte(spelled) { piece.append(byte) } else { SpaceMark.decode(spelled.span, into: &piece) }
+                if kind == .byte, let byte = SpaceMark.byte(spelled) {
+                    piece.append(byte)
+                } else {
+                    let content = contents[id] ?? spelled
+                    SpaceMark.decode(content.span, into: &piece)
+                }
             }
             // Control tokens are no keys: text must not merge into them. Byte pieces are not searched for by what they spell.
             let isKey =
                 switch kind {
                 case .control, .unknown, .byte: false
                 case .userDefined: spec.algorithm != .byteLevelPairs
-                case .normal, .unused: true
+                case .normal, .unused: isSpelled
                 }
-            vocabulary.append(contents[id] ?? piece)
+            vocabulary.append(piece)
             if isKey, !piece.isEmpty { vocabulary.addKey() }
         }
         return vocabulary

@@ -87,7 +87,7 @@ enum UTF8Decoding {
         if first < 0x80 { return (UInt32(first), 1) }
         let length = sequenceLength(first)
         guard length > 1, length <= end - position, accepts(second: text[position + 1], after: first) else { return (0xFFFD, 1) }
-        var value = UInt32(first) & (0x7F >> UInt32(length)) << 6 | UInt32(text[position + 1] & 0x3F)
+        var value = (UInt32(first) & (0x7F >> UInt32(length))) << 6 | UInt32(text[position + 1] & 0x3F)
         var offset = 2
         while offset < length {
             let byte = text[position + offset]
