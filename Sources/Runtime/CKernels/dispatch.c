@@ -43,9 +43,7 @@ static const struct {
 } instruction_sets[] = {
 #if defined(__x86_64__)
     {&ck_table_avx512, has_avx512vnni},
-#ifdef CK_VECTORS
     {&ck_table_avx2, has_avx2},
-#endif
 #endif
     {&ck_table_scalar, always},
 };

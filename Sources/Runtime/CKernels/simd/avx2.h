@@ -1,0 +1,169 @@
+/// The vector vocabulary in AVX2 with FMA and F16C. The same words as in avx512.h; the templates know no other.
+#define INLINE static inline __attribute__((always_inline))
+
+// --------------------------------------------------------------------------------------------------- v16: 16 floats
+
+typedef struct v16 {
+    __m256 a, b;
+} v16;
+
+INLINE __m256i lanes_below(int64_t count) {  // of 8
+    int n = count > 8 ? 8 : count < 0 ? 0 : (int)count;
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INLINE v16 v_zero(void) { return (v16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+INLINE v16 v_set(float x) { return (v16){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+INLINE v16 v_load(const float *p) { return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+INLINE void v_store(float *p, v16 x) {
+    _mm256_storeu_ps(p, x.a);
+    _mm256_storeu_ps(p + 8, x.b);
+}
+/// The first `count` lanes, the others 0 and not touched in memory.
+INLINE v16 v_load_part(const float *p, int64_t count) {
+    if (count >= 16) return v_load(p);
+    return (v16){_mm256_maskload_ps(p, lanes_below(count)), _mm256_maskload_ps(p + 8, lanes_below(count - 8))};
+}
+INLINE void v_store_part(float *p, v16 x, int64_t count) {
+    if (count >= 16) {
+        v_store(p, x);
+        return;
+    }
+    _mm256_maskstore_ps(p, lanes_below(count), x.a);
+    _mm256_maskstore_ps(p + 8, lanes_below(count - 8), x.b);
+}
+
+INLINE v16 v_add(v16 x, v16 y) { return (v16){_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+INLINE v16 v_sub(v16 x, v16 y) { return (v16){_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+INLINE v16 v_mul(v16 x, v16 y) { return (v16){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+INLINE v16 v_div(v16 x, v16 y) { return (v16){_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+INLINE v16 v_fma(v16 x, v16 y, v16 z) {
+    return (v16){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+/// The second operand where one is NaN.
+INLINE v16 v_min(v16 x, v16 y) { return (v16){_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+INLINE v16 v_max(v16 x, v16 y) { return (v16){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+
+INLINE __m256 power_of_two(__m256 x) {
+    __m256i n = _mm256_add_epi32(_mm256_castps_si256(x), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
+}
+/// 2^n, n in the low bits of x.
+INLINE v16 v_power_of_two(v16 x) { return (v16){power_of_two(x.a), power_of_two(x.b)}; }
+/// 0 where x < limit, else value.
+INLINE v16 v_zero_below(v16 x, float limit, v16 value) {
+    __m256 bound = _mm256_set1_ps(limit);
+    return (v16){_mm256_and_ps(_mm256_cmp_ps(x.a, bound, _CMP_NLT_UQ), value.a),
+                 _mm256_and_ps(_mm256_cmp_ps(x.b, bound, _CMP_NLT_UQ), value.b)};
+}
+INLINE __m256 between(__m256 x, int from, int to) {
+    __m256i inside = _mm256_andnot_si256(lanes_below(from), lanes_below(to));
+    return _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), x, _mm256_castsi256_ps(inside));
+}
+/// Lanes from ..< to, -infinity elsewhere.
+INLINE v16 v_between(v16 x, int from, int to) { return (v16){between(x.a, from, to), between(x.b, from - 8, to - 8)}; }
+
+/// The sum of the lanes, folded in halves.
+INLINE float v_fold(v16 x) {
+    __m256 eight = _mm256_add_ps(x.a, x.b);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+INLINE float v_fold_max(v16 x) {
+    __m256 eight = _mm256_max_ps(x.a, x.b);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+
+INLINE __m256 load_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
+INLINE __m256 load_bf16(const void *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
+}
+INLINE v16 v_load_f16(const void *p) { return (v16){load_f16(p), load_f16((const uint8_t *)p + 16)}; }
+INLINE v16 v_load_bf16(const void *p) { return (v16){load_bf16(p), load_bf16((const uint8_t *)p + 16)}; }
+INLINE void v_store_f16(uint16_t *p, v16 x) {
+    _mm_storeu_si128((void *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128((void *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
+}
+/// The bits of the largest magnitude in 32 floats, compared as integers.
+INLINE uint32_t v_largest_bits(v16 x, v16 y) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i all = _mm256_and_si256(_mm256_castps_si256(x.a), magnitude);
+    all = _mm256_max_epi32(all, _mm256_and_si256(_mm256_castps_si256(x.b), magnitude));
+    all = _mm256_max_epi32(all, _mm256_and_si256(_mm256_castps_si256(y.a), magnitude));
+    all = _mm256_max_epi32(all, _mm256_and_si256(_mm256_castps_si256(y.b), magnitude));
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+/// 16 floats, none beyond +-127, to the nearest bytes.
+INLINE void v_store_bytes(int8_t *p, v16 x) {
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b));
+    words = _mm256_permute4x64_epi64(words, 0xd8);
+    _mm_storeu_si128((void *)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+/// The sum of 16 signed bytes.
+INLINE int32_t v_sum_bytes(const int8_t *p) {
+    __m128i biased = _mm_xor_si128(_mm_loadu_si128((const void *)p), _mm_set1_epi8((char)0x80));
+    __m128i sums = _mm_sad_epu8(biased, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
+}
+
+// ----------------------------------------------------------------- the multiply: LANES rows of a panel at a time
+
+enum { LANES = 8, PARTS = CK_PANEL_ROWS / LANES };
+typedef __m256i k_bytes;  // LANES x 4 codes
+typedef __m256i k_ints;   // LANES sums
+typedef __m256i k_dots;   // LANES x 2 sums of 16 bits on their way
+typedef __m256 k_floats;
+
+INLINE k_bytes k_load(const uint8_t *p) { return _mm256_load_si256((const void *)p); }
+/// Each byte's bits from `shift` up, `bits` many, moved to `place`.
+INLINE k_bytes k_field(k_bytes x, int shift, int bits, int place) {
+    __m256i moved = shift > place ? _mm256_srli_epi32(x, shift - place) : _mm256_slli_epi32(x, place - shift);
+    return _mm256_and_si256(moved, _mm256_set1_epi8((char)(((1 << bits) - 1) << place)));
+}
+INLINE k_bytes k_or(k_bytes x, k_bytes y) { return _mm256_or_si256(x, y); }
+
+/// vpmaddubsw adds two products of unsigned and signed bytes to 16 bits, where they must not saturate. With activations
+/// of +-127, so many quads of four products fit (two of a quad's products share a sum):
+///
+///     4 bits   8 x 2 x 15 x 127 = 30480        5 bits   4 x 2 x 31 x 127 = 31496        6 bits   2 x 2 x 63 x 127 = 32004
+///
+/// 8-bit codes do not fit at all: they are read as code - 128, and their sign goes over to the activation:
+/// 2 x 128 x 127 = 32512.
+INLINE int k_quads_per_run(int code_bits) { return code_bits == 8 ? 1 : code_bits <= 4 ? 8 : code_bits == 5 ? 4 : 2; }
+INLINE k_dots k_begin(k_ints sum) { (void)sum; return _mm256_setzero_si256(); }
+INLINE k_bytes k_codes(int code_bits, k_bytes codes) {
+    return code_bits == 8 ? _mm256_xor_si256(codes, _mm256_set1_epi8((char)0x80)) : codes;
+}
+INLINE k_dots k_dot(int code_bits, k_dots dots, k_bytes codes, const int8_t *four) {
+    int32_t word;
+    memcpy(&word, four, 4);
+    __m256i activations = _mm256_set1_epi32(word);
+    if (code_bits == 8) return _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(activations, codes));
+    return _mm256_add_epi16(dots, _mm256_maddubs_epi16(codes, activations));
+}
+INLINE k_ints k_end(k_ints sum, k_dots dots) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(dots, _mm256_set1_epi16(1)));
+}
+
+INLINE k_ints k_seed(int32_t x) { return _mm256_set1_epi32(x); }
+INLINE k_floats k_float(k_ints x) { return _mm256_cvtepi32_ps(x); }
+INLINE k_floats k_zero(void) { return _mm256_setzero_ps(); }
+INLINE k_floats k_set(float x) { return _mm256_set1_ps(x); }
+INLINE k_floats k_mul(k_floats x, k_floats y) { return _mm256_mul_ps(x, y); }
+INLINE k_floats k_fma(k_floats x, k_floats y, k_floats z) { return _mm256_fmadd_ps(x, y, z); }
+INLINE k_floats k_fnma(k_floats x, k_floats y, k_floats z) { return _mm256_fnmadd_ps(x, y, z); }
+INLINE k_floats k_load_part(const float *p, int64_t count) { return _mm256_maskload_ps(p, lanes_below(count)); }
+INLINE void k_store_part(float *p, k_floats x, int64_t count) {
+    if (count >= LANES) _mm256_storeu_ps(p, x);
+    else _mm256_maskstore_ps(p, lanes_below(count), x);
+}
+INLINE k_floats k_load_f32(const void *p) { return _mm256_loadu_ps(p); }
+INLINE k_floats k_load_f16(const void *p) { return load_f16(p); }
+INLINE k_floats k_load_bf16(const void *p) { return load_bf16(p); }
+INLINE k_floats k_load_i8(const void *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p))); }
+INLINE void k_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
