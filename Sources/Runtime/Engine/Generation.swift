@@ -45,7 +45,7 @@ final class Generation {
         tokens = request.prompt
         tokens.reserveCapacity(request.prompt.count + submission.newTokens)
         sampler = SamplerChain(request.sampling, seed: submission.seed)
-        decoder = StreamDecoder(tokenizer: tokenizer)
+        decoder = StreamDecoder(tokenizer, continuing: true)  // a first space belongs to the text, for the prompt goes before it
         stop = StopMatcher(request.stop)
         endOfGeneration = request.ignoresEndOfGeneration ? [] : tokenizer.endOfGeneration
     }

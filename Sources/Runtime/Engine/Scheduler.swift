@@ -37,6 +37,13 @@ package struct Scheduler: Sendable {
         package var start: Int
         package var count: Int
         package var isSampled: Bool
+
+        package init(id: ID, start: Int, count: Int, isSampled: Bool) {
+            self.id = id
+            self.start = start
+            self.count = count
+            self.isSampled = isSampled
+        }
     }
 
     package struct Step: Sendable, Equatable {

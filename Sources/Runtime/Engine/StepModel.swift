@@ -26,4 +26,10 @@ package struct StepRun: Sendable, Equatable {
     package var slot: Int
     package var tokens: [Int32]
     package var wantsLogits: Bool  // of its last token
+
+    package init(slot: Int, tokens: [Int32], wantsLogits: Bool) {
+        self.slot = slot
+        self.tokens = tokens
+        self.wantsLogits = wantsLogits
+    }
 }

@@ -13,7 +13,6 @@ package struct Candidates: Sendable {
     var dense: [Float] = []  // by id: adjusted logits, then weights
     var sums: [Double] = []  // of dense weights, one per `Vectors.block`
     var kept: [Candidate]?  // nil: all ids
-    var sorted = false  // whether `kept` is in order
     var total = 0.0  // of all weights
 
     package init() {}
@@ -26,14 +25,7 @@ package struct Candidates: Sendable {
             dense.withUnsafeMutableBufferPointer { _ = $0.update(fromContentsOf: logits) }
         }
         kept = nil
-        sorted = false
         total = 0
-    }
-
-    mutating func sort() {
-        guard !sorted else { return }
-        kept?.sort { $0.precedes($1) }
-        sorted = true
     }
 }
 
@@ -67,6 +59,5 @@ extension Candidates {
             }
         }
         kept = selected
-        sorted = true
     }
 }

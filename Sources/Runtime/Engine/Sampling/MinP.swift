@@ -12,12 +12,16 @@ struct MinP: Sendable {
         } else {
             kept = candidates.dense.withUnsafeBufferPointer { weights in
                 var kept: [Candidates.Candidate] = []
-                for (index, weight) in weights.enumerated() where weight >= fraction {
-                    kept.append(.init(id: Int32(truncatingIfNeeded: index), weight: weight))
+                var start = 0
+                while start < weights.count {
+                    start = Vectors.nextBlock(reaching: fraction, in: weights, from: start)
+                    for index in start..<min(start + 8, weights.count) where weights[index] >= fraction {
+                        kept.append(.init(id: Int32(truncatingIfNeeded: index), weight: weights[index]))
+                    }
+                    start += 8
                 }
                 return kept
             }
-            candidates.sorted = false
         }
         candidates.kept = kept
         candidates.total = kept.reduce(0) { $0 + Double($1.weight) }

@@ -10,7 +10,8 @@ struct RepetitionPenalty: Sendable {
         for id in Set(tokens.suffix(window)) {
             guard logits.indices.contains(Int(id)) else { continue }
             let logit = logits[Int(id)]
-            logits[Int(id)] = logit > 0 ? logit / penalty : logit * penalty
+            let changed = logit > 0 ? logit / penalty : logit * penalty
+            logits[Int(id)] = min(max(changed, -.greatestFiniteMagnitude), .greatestFiniteMagnitude)
         }
     }
 }

@@ -4,57 +4,60 @@ struct TopP: Sendable {
 
     var isNeutral: Bool { mass >= 1 }
 
+    /// Comes before anything but top-k has cut: candidates are in order, or all ids.
     func apply(to candidates: inout Candidates) {
         let wanted = Double(mass) * candidates.total
-        if candidates.kept == nil { Self.gather(&candidates, holding: wanted) }
-        candidates.sort()
-        guard let kept = candidates.kept else { return }
         var held = 0.0
-        var count = 0
-        while count < kept.count, count == 0 || held < wanted {
-            held += Double(kept[count].weight)
-            count += 1
+        if let kept = candidates.kept {
+            var count = 0
+            while count < kept.count, count == 0 || held < wanted {
+                held += Double(kept[count].weight)
+                count += 1
+            }
+            candidates.kept = Array(kept.prefix(count))
+        } else {
+            candidates.kept = Self.head(of: candidates.dense, holding: wanted, held: &held)
         }
-        candidates.kept = Array(kept.prefix(count))
         candidates.total = held
     }
 
-    /// Keeps a superset of the answer that is small enough to sort: weights fall into buckets by the leading bits of
-    /// their float (exponent and four bits of fraction, in the order of the numbers), and whole buckets are taken from
-    /// the top until they hold enough.
-    private static func gather(_ candidates: inout Candidates, holding wanted: Double) {
+    /// The likeliest ids that together hold `wanted`, without sorting all: weights fall into buckets by the leading bits of
+    /// their float (exponent and four bits of fraction, in the order of the numbers). Whole buckets are taken from the top
+    /// while they do not hold enough; only the next one is sorted.
+    private static func head(of weights: [Float], holding wanted: Double, held: inout Double) -> [Candidates.Candidate] {
         let shift: UInt32 = 19
         let top = Int(Float(1).bitPattern >> shift)  // weights are at most 1
-        let kept = candidates.dense.withUnsafeBufferPointer { weights -> [Candidates.Candidate] in
-            var masses = [Double](repeating: 0, count: top + 1)
-            var counts = [Int](repeating: 0, count: top + 1)
-            masses.withUnsafeMutableBufferPointer { masses in
-                counts.withUnsafeMutableBufferPointer { counts in
-                    for weight in weights {
-                        let bucket = min(Int(weight.bitPattern >> shift), top)
-                        masses[bucket] += Double(weight)
-                        counts[bucket] += 1
-                    }
-                }
+        var masses = [Double](repeating: 0, count: top + 1)
+        masses.withUnsafeMutableBufferPointer { masses in
+            weights.withUnsafeBufferPointer { weights in
+                for weight in weights { masses[min(Int(weight.bitPattern >> shift), top)] += Double(weight) }
             }
-            var lowest = top
-            var held = masses[top]
-            var count = counts[top]
-            let margin = wanted * (1 + 1e-9)  // the sorted sum may round differently
-            while lowest > 0, held < margin {
-                lowest -= 1
-                held += masses[lowest]
-                count += counts[lowest]
-            }
-            let floor = Float(bitPattern: UInt32(lowest) << shift)
-            var kept: [Candidates.Candidate] = []
-            kept.reserveCapacity(count)
-            for (index, weight) in weights.enumerated() where weight >= floor {
-                kept.append(.init(id: Int32(truncatingIfNeeded: index), weight: weight))
-            }
-            return kept
         }
-        candidates.kept = kept
-        candidates.sorted = false
+        var edge = top  // the bucket in which enough is reached
+        while edge > 0, held + masses[edge] < wanted || masses[edge] == 0 {
+            held += masses[edge]
+            edge -= 1
+        }
+        var kept: [Candidates.Candidate] = []
+        var onEdge: [Candidates.Candidate] = []
+        let floor = Float(bitPattern: UInt32(truncatingIfNeeded: edge) << shift)
+        weights.withUnsafeBufferPointer { weights in
+            var start = 0
+            while start < weights.count {
+                start = Vectors.nextBlock(reaching: floor, in: weights, from: start)
+                for index in start..<min(start + 8, weights.count) where weights[index] >= floor {
+                    let candidate = Candidates.Candidate(id: Int32(truncatingIfNeeded: index), weight: weights[index])
+                    if min(Int(candidate.weight.bitPattern >> shift), top) == edge { onEdge.append(candidate) } else { kept.append(candidate) }
+                }
+                start += 8
+            }
+        }
+        onEdge.sort { $0.precedes($1) }
+        for candidate in onEdge {
+            if held >= wanted, !kept.isEmpty { break }
+            held += Double(candidate.weight)
+            kept.append(candidate)
+        }
+        return kept
     }
 }

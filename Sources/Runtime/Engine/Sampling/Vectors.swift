@@ -57,6 +57,15 @@ enum Vectors {
         return index
     }
 
+    /// The same for values of at least `floor`.
+    static func nextBlock(reaching floor: Float, in values: UnsafeBufferPointer<Float>, from index: Int) -> Int {
+        let wall = Lanes(repeating: floor)
+        let whole = values.count & ~7
+        var index = index
+        while index < whole, !any(lanes(values, index) .>= wall) { index += 8 }
+        return index
+    }
+
     /// weights[i] = e^((logits[i] − best) · factor), in 0…1; sums[b] = the sum of block b. Returns the sum of all.
     ///
     /// `weights` may be the logits' own memory. `sums` has one element per started block.
