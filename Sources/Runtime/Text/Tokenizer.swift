@@ -233,6 +233,9 @@ extension Tokenizer {
         guard count > 0, count <= 1 << 24 else {
             throw ModelError(.outOfRange, at: "tokenizer", "\(count) pieces; 1 to \(1 << 24) are possible")
         }
+        guard spec.pieces.bytes.count <= 1 << 30 else {
+            throw ModelError(.outOfRange, at: "tokenizer", "\(spec.pieces.bytes.count) bytes of pieces; at most \(1 << 30) are possible")
+        }
         guard spec.kinds.count == count else {
             throw ModelError(.mismatched, at: "tokenizer", "\(count) pieces but \(spec.kinds.count) piece types")
         }

@@ -3,39 +3,39 @@
 /// Keys are bytes, never `String`, whose equality would merge `é` with `e` and an accent.
 struct Vocabulary: Sendable {
     private var bytes: [UInt8] = []
-    private var ends: [Int] = []
+    private var starts: [UInt32] = [0]  // by id, and behind the last; half the size of Int keeps more of it in cache
     private var slots: [UInt64]  // high half of the hash | id + 1; 0 where empty; a power of two, at most half full
     private(set) var longest = 0  // bytes of the longest piece
 
-    /// An empty vocabulary with room for so many pieces.
+    /// An empty vocabulary with room for so many pieces; all of them together have to stay below 4 GiB.
     init(pieces: Int, bytes count: Int) {
         var size = 16
         while size < pieces * 2 { size *= 2 }
         slots = [UInt64](repeating: 0, count: size)
         bytes.reserveCapacity(count)
-        ends.reserveCapacity(pieces)
+        starts.reserveCapacity(pieces + 1)
     }
 
-    var count: Int { ends.count }
+    var count: Int { starts.count - 1 }
 
     /// The bytes that `id` stands for; empty where there is no such id.
     func bytes(of id: Int) -> ArraySlice<UInt8> {
-        guard id >= 0, id < ends.count else { return [] }
-        return bytes[(id == 0 ? 0 : ends[id - 1])..<ends[id]]
+        guard id >= 0, id < count else { return [] }
+        return bytes[range(of: id)]
     }
 
     /// Gives the next id to a piece. Only with ``addKey()`` will ``find(in:from:to:)`` find it.
     mutating func append(_ piece: some Sequence<UInt8>) {
         let before = bytes.count
         bytes.append(contentsOf: piece)
-        ends.append(bytes.count)
+        starts.append(UInt32(clamping: bytes.count))
         longest = max(longest, bytes.count - before)
     }
 
     /// Makes the last piece findable, unless a piece of the same bytes is already.
     mutating func addKey() {
-        let id = ends.count - 1
-        let range = (id == 0 ? 0 : ends[id - 1])..<ends[id]
+        let id = count - 1
+        let range = range(of: id)
         let hash = Self.hash(bytes.span, range, 0..<0)
         var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
         while slots[slot] != 0 {
@@ -60,6 +60,8 @@ struct Vocabulary: Sendable {
         return -1
     }
 
+    private func range(of id: Int) -> Range<Int> { Int(starts[id])..<Int(starts[id + 1]) }
+
     /// FNV-1a over both ranges, mixed once more so that all bits depend on all bytes.
     private static func hash(_ text: Span<UInt8>, _ first: Range<Int>, _ second: Range<Int>) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
@@ -70,8 +72,9 @@ struct Vocabulary: Sendable {
     }
 
     private func equals(_ id: Int, _ text: Span<UInt8>, _ first: Range<Int>, _ second: Range<Int>) -> Bool {
-        var position = id == 0 ? 0 : ends[id - 1]
-        guard ends[id] - position == first.count + second.count else { return false }
+        let range = range(of: id)
+        guard range.count == first.count + second.count else { return false }
+        var position = range.lowerBound
         for index in first {
             if bytes[position] != text[index] { return false }
             position += 1
