@@ -81,7 +81,7 @@ public struct Server: Service {
         for (index, host) in configuration.addresses.enumerated() {
             let listener = Listener(host: host, port: sockets.port, dispatcher: dispatcher, connections: connections, logger: logger)
             let running = listener.start()
-            guard let port = await listener.port(of: running) else {
+            guard let port = await listener.port() else {
                 if index > 0 { continue }
                 throw Listener.refusal(await running.result, host: host, port: sockets.port)
             }

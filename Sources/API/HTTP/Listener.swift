@@ -3,17 +3,15 @@ import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
-import ServiceLifecycle
-import Synchronization
 
 /// One listening socket and the connections that came by it.
 final class Listener: Sendable {
     private let server: HummingbirdCore.Server<WatchedChannel>
-    private let bound: AsyncStream<Int>
+    private let ports: AsyncStream<Int>
+    private let announcement: AsyncStream<Int>.Continuation
 
     init(host: String, port: Int, dispatcher: Dispatcher, connections: Int, logger: Logger) {
-        let (bound, continuation) = AsyncStream.makeStream(of: Int.self)
-        self.bound = bound
+        (ports, announcement) = AsyncStream.makeStream(of: Int.self)
         server = HummingbirdCore.Server(
             childChannelSetup: WatchedChannel { request, writer, channel, connection in
                 try await Exchange(dispatcher: dispatcher, connection: connection).run(request, writer, channel)
@@ -21,10 +19,7 @@ final class Listener: Sendable {
             configuration: ServerConfiguration(
                 address: .hostname(host, port: port), serverName: nil,
                 availableConnectionsDelegate: .maximum(connections, logger: logger)),
-            onServerRunning: { channel in
-                continuation.yield(channel.localAddress?.port ?? port)
-                continuation.finish()
-            },
+            onServerRunning: { [announcement] in announcement.yield($0.localAddress?.port ?? port) },
             eventLoopGroup: EventLoopGroupProvider.singleton.eventLoopGroup, logger: logger)
     }
 
@@ -32,22 +27,17 @@ final class Listener: Sendable {
     ///
     /// Runs apart from the caller's task, so that a graceful shutdown of the service around it does not close the socket
     /// before we say so.
-    func start() -> Task<Void, any Error> { Task.detached { [server] in try await server.run() } }
+    func start() -> Task<Void, any Error> {
+        Task.detached { [server, announcement] in
+            defer { announcement.finish() }
+            try await server.run()
+        }
+    }
 
     /// The port, once the socket is bound; nil if it never will be.
-    func port(of running: Task<Void, any Error>) async -> Int? {
-        await withTaskGroup(of: Int?.self) { group in
-            group.addTask { [bound] in
-                for await port in bound { return port }
-                return nil
-            }
-            group.addTask {
-                _ = await running.result
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
+    func port() async -> Int? {
+        var ports = ports.makeAsyncIterator()
+        return await ports.next()
     }
 
     /// Accepts no more connections, closes idle ones and lets the others end their answers.

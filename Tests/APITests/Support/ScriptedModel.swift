@@ -1,0 +1,122 @@
+import Engine
+import Glibc
+import Synchronization
+import Text
+import Weights
+
+/// A model that says a fixed text, byte by byte, and then ends; it counts the steps it was asked for.
+final class Script: Sendable {
+    let text: [UInt8]
+    let microsecondsPerStep: UInt32
+    let microsecondsForPrompt: UInt32
+    let isEndless: Bool
+    let failsAfter: Int?
+    private let counter = Atomic(0)
+
+    init(
+        _ text: String = "Hello, wörld 🙂!", microsecondsPerStep: UInt32 = 0, microsecondsForPrompt: UInt32 = 0,
+        isEndless: Bool = false, failsAfter: Int? = nil
+    ) {
+        self.text = Array(text.utf8)
+        self.microsecondsPerStep = microsecondsPerStep
+        self.microsecondsForPrompt = microsecondsForPrompt
+        self.isEndless = isEndless
+        self.failsAfter = failsAfter
+    }
+
+    var steps: Int { counter.load(ordering: .relaxed) }
+    fileprivate func step() { counter.add(1, ordering: .relaxed) }
+
+    /// Ids 0…255 are the bytes; 256 ends an answer, 257 is a control token, 258 is `qq`.
+    static let end: Int32 = 256
+
+    static let tokenizer: Tokenizer = {
+        var spec = TokenizerSpec(algorithm: .byteLevelPairs, preTokenizer: .gpt2)
+        var next = UInt32(0x100)
+        for byte in UInt32(0)..<256 {
+            let printable = (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte)
+            let scalar = printable ? byte : next
+            if !printable { next += 1 }
+            spec.pieces.append(String(UnicodeScalar(scalar) ?? " ").utf8)
+        }
+        spec.pieces.append("<|end|>".utf8)
+        spec.pieces.append("<|start|>".utf8)
+        spec.pieces.append("qq".utf8)
+        spec.merges.append("q q".utf8)
+        spec.kinds = [TokenizerSpec.PieceKind](repeating: .normal, count: 256) + [.control, .control, .normal]
+        spec.eos = 256
+        spec.endOfGeneration = [256]
+        do {
+            return try Tokenizer(spec)
+        } catch {
+            fatalError("the tests' own tokenizer: \(error)")
+        }
+    }()
+
+    static let template = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
+
+    func loaded(_ id: String, format: String = "gguf", template: String? = Script.template) throws -> LoadedModel {
+        LoadedModel(
+            info: ModelInfo(
+                id: id, path: "/models/\(id)", format: format, quantization: "Q4_1", architecture: "llama", sizeBytes: 1 << 20,
+                contextLength: 2048),
+            tokenizer: Self.tokenizer, template: try template.map { try ChatTemplate(source: $0) }, weightBytes: 1 << 20, bytesPerPage: 1024
+        ) { [self] pages in ScriptedStep(self, pages: pages) }
+    }
+}
+
+private final class ScriptedStep: StepModel {
+    let vocabularySize = 259
+    let maximumStepTokens = 64
+    let pageTokens = 32
+    let totalPages: Int
+    private(set) var freePages: Int
+    private let script: Script
+    private var slots: [Int: (said: Int, pages: Int)] = [:]
+    private var nextSlot = 0
+    private var rows: [[Float]] = []
+
+    init(_ script: Script, pages: Int) {
+        self.script = script
+        totalPages = pages
+        freePages = pages
+    }
+
+    func open() -> Int {
+        nextSlot += 1
+        slots[nextSlot] = (0, 0)
+        return nextSlot
+    }
+
+    func close(_ slot: Int) {
+        if let old = slots.removeValue(forKey: slot) { freePages += old.pages }
+    }
+
+    func reserve(_ slot: Int, tokens: Int) -> Bool {
+        let pages = (tokens + pageTokens - 1) / pageTokens
+        guard pages <= freePages else { return false }
+        freePages -= pages
+        slots[slot]?.pages += pages
+        return true
+    }
+
+    func forward(_ runs: [StepRun]) {
+        script.step()
+        let isPrompt = runs.contains { $0.tokens.count > 1 }
+        usleep(script.microsecondsPerStep + (isPrompt ? script.microsecondsForPrompt : 0))
+        rows = runs.filter(\.wantsLogits).map { run in
+            let said = slots[run.slot]?.said ?? 0
+            slots[run.slot]?.said += 1
+            if let limit = script.failsAfter, said >= limit { return [Float](repeating: .nan, count: vocabularySize) }
+            var row = [Float](repeating: 0, count: vocabularySize)
+            let place = script.isEndless ? said % script.text.count : said
+            row[place < script.text.count ? Int(script.text[place]) : Int(Script.end)] = 40
+            return row
+        }
+    }
+
+    func logits(_ row: Int) -> UnsafeBufferPointer<Float> {
+        // Lives until the next step, like the rows of a real model.
+        rows[row].withUnsafeBufferPointer { $0 }
+    }
+}
