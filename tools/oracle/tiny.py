@@ -189,8 +189,8 @@ def write_model(name: str, arguments: argparse.Namespace) -> None:
         subprocess.run(
             [arguments.llama_bin / "llama-quantize", "--pure", folder / f"gguf/{first}.gguf", folder / f"gguf/{kind}.gguf", kind, "2"],
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"LD_LIBRARY_PATH": str(arguments.llama_bin)})
-    # llama.cpp's llama has no window: a GGUF made from Mistral attends to everything.
-    changes = dict(sliding_window=None) if spec["config"]["model_type"] == "mistral" else {}
+    # GGUF cannot say these: that a llama has a window, and that Gemma 3 scales queries otherwise than by the head's size.
+    changes = {"mistral": dict(sliding_window=None), "gemma3": dict(query_pre_attn_scalar=spec["config"].get("head_dim"))}.get(name, {})
     for kind in [first, *spec["gguf"]]:
         found = logits(hf, gguf_weights(folder / f"gguf/{kind}.gguf"), ids, **changes)
         write_logits(folder / f"logits/gguf-{kind}.f32", found)

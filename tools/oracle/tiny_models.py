@@ -90,10 +90,10 @@ MODELS = {
     ),
     "gemma3": dict(
         seed=6, kind="gemma", vocabulary=384, template=GEMMA, begin="<bos>", end="<eos>", ends=["<eos>", "<end_of_turn>"],
-        config=dict(  # six layers, of which the last sees everything
+        config=dict(  # six layers, of which the last sees everything; queries scaled otherwise than by their size
             without(BASE, "mlp_bias", "hidden_act"), architectures=["Gemma3ForCausalLM"], model_type="gemma3_text", hidden_size=64,
             intermediate_size=64, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=1, head_dim=32,
-            hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=32, rms_norm_eps=1e-6, rope_theta=1000000.0,
+            hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=64, rms_norm_eps=1e-6, rope_theta=1000000.0,
             rope_local_base_freq=10000.0, rope_scaling=dict(factor=8.0, rope_type="linear"), sliding_window=16,
             sliding_window_pattern=6, attn_logit_softcapping=None, final_logit_softcapping=None, tie_word_embeddings=True,
         ),

@@ -44,7 +44,8 @@ struct ConfigurationWriter {
         let headSize = try metadata.findInt(.keyLength, in: Limits.width) ?? hidden / heads
         let valueSize = try metadata.findInt(.valueLength, in: Limits.width) ?? headSize
         guard headSize == valueSize else {
-            throw ModelError(.unsupported, at: source.path, "keys of \(headSize) and values of \(valueSize) have no spelling in config.json")
+            throw ModelError(
+                .unsupported, at: source.path, "keys of \(headSize) and values of \(valueSize) have no spelling in config.json")
         }
         guard let embedding = moves.first(where: { $0.role.part == .tokenEmbedding }) else {
             throw ModelError(.missing, at: source.path, "has no token embedding")
@@ -95,7 +96,11 @@ struct ConfigurationWriter {
         var counts: [(affine: Affine, count: Int)] = []
         for move in moves {
             guard case .affine(let affine, _, _) = move.form else { continue }
-            if let place = counts.firstIndex(where: { $0.affine == affine }) { counts[place].count += 1 } else { counts.append((affine, 1)) }
+            if let place = counts.firstIndex(where: { $0.affine == affine }) {
+                counts[place].count += 1
+            } else {
+                counts.append((affine, 1))
+            }
         }
         guard let common = counts.max(by: { $0.count < $1.count })?.affine else { return nil }
         func spelled(_ affine: Affine) -> JSONObject {
@@ -104,7 +109,8 @@ struct ConfigurationWriter {
         var settings = spelled(common)
         for move in moves where move.record.shape.count > 1 {
             switch move.form {
-            case .affine(let affine, _, _) where affine != common: settings.members.append(.init(key: move.path, value: .object(spelled(affine))))
+            case .affine(let affine, _, _) where affine != common:
+                settings.members.append(.init(key: move.path, value: .object(spelled(affine))))
             case .dense: settings.members.append(.init(key: move.path, value: .bool(false)))
             default: break
             }
@@ -120,9 +126,12 @@ struct ConfigurationWriter {
         case ("none", _), ("linear", nil): break
         default: throw ModelError(.unsupported, at: source.path, "RoPE scaling \(ModelError.quoted(type)) is not written to config.json")
         }
-        guard let name = layout.name(of: TensorRole(.ropeFrequencyDivisors), in: .gguf), let record = source.records[name] else { return .null }
+        guard let name = layout.name(of: TensorRole(.ropeFrequencyDivisors), in: .gguf), let record = source.records[name] else {
+            return .null
+        }
         guard record.shape == [headSize / 2] else {
-            throw ModelError(.mismatched, at: "\(source.path): \(name)", "has \(record.columns) divisors, heads of \(headSize) need \(headSize / 2)")
+            throw ModelError(
+                .mismatched, at: "\(source.path): \(name)", "has \(record.columns) divisors, heads of \(headSize) need \(headSize / 2)")
         }
         let rule = try LlamaThreeScaling(
             divisors: record.decoded(row: 0, from: source), base: metadata.findFloat(.ropeBase) ?? 10_000, place: "\(source.path): \(name)")

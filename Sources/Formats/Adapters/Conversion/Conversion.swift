@@ -76,7 +76,8 @@ public struct Conversion: Sendable {
 
     private static func shards(of moves: [TensorMove]) -> [Range<Int>] {
         var shards: [Range<Int>] = []
-        var start = 0, bytes = 0
+        var start = 0
+        var bytes = 0
         for (index, move) in moves.enumerated() {
             if bytes > 0, bytes + move.byteCount > shardBytes {
                 shards.append(start..<index)

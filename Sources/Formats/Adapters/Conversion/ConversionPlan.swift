@@ -25,7 +25,8 @@ struct ConversionPlan {
         }
         if let stranger = strangers.values.min(by: { $0.name < $1.name }) {
             throw ModelError(
-                .unsupported, at: place(stranger), "is a tensor that this architecture has no place for", hint: source.metadata.architecture)
+                .unsupported, at: place(stranger), "is a tensor that this architecture has no place for", hint: source.metadata.architecture
+            )
         }
         try chooseDenseTypes()
         // Four-byte words first, so that every tensor is aligned to its own type.

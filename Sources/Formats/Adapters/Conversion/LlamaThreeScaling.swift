@@ -1,9 +1,10 @@
+internal import Weights
+
 #if canImport(Glibc)
     internal import Glibc
 #else
     internal import Musl
 #endif
-internal import Weights
 
 /// The rule behind the divisors that llama.cpp writes for Llama 3.1 and after: frequencies of long waves are divided by
 /// `factor`, those of short ones by 1, and between `low` and `high` waves per original context the quotient goes over smoothly.

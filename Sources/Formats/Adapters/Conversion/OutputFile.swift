@@ -1,9 +1,10 @@
+internal import Weights
+
 #if canImport(Glibc)
     internal import Glibc
 #else
     internal import Musl
 #endif
-internal import Weights
 
 /// A file being written: buffered, checked, on disk when `finish` returns.
 @safe final class OutputFile {
@@ -83,7 +84,8 @@ internal import Weights
             let exists = errno == EEXIST
             let refusal = OutputFile.refusal(scratch, "cannot be created")
             throw exists
-                ? ModelError(.unreadable, at: scratch, "exists already", hint: "another conversion runs, or one broke off: remove it") : refusal
+                ? ModelError(.unreadable, at: scratch, "exists already", hint: "another conversion runs, or one broke off: remove it")
+                : refusal
         }
     }
 

@@ -84,8 +84,10 @@ struct TensorMove {
     ) throws(ModelError) {
         let groups = record.columns / affine.group
         var codes = [UInt8](repeating: 0, count: record.columns)
-        var scales = [UInt32](repeating: 0, count: groups), offsets = scales
-        var scaleBytes: [UInt8] = [], biasBytes: [UInt8] = []
+        var scales = [UInt32](repeating: 0, count: groups)
+        var offsets = scales
+        var scaleBytes: [UInt8] = []
+        var biasBytes: [UInt8] = []
         scaleBytes.reserveCapacity(record.rows * groups * affine.scale.byteCount)
         biasBytes.reserveCapacity(record.rows * groups * affine.scale.byteCount)
         for row in 0..<record.rows {
@@ -107,7 +109,8 @@ struct TensorMove {
         let bits = Self.bits(of: exact, as: number)
         guard exact.isFinite, HalfPrecision.float(bits, as: number) == exact else {
             throw ModelError(
-                .outOfRange, at: record.name.description, "a scale is \(HalfPrecision.float(scale, as: number)): \(zero) times that is no \(number.rawValue)",
+                .outOfRange, at: record.name.description,
+                "a scale is \(HalfPrecision.float(scale, as: number)): \(zero) times that is no \(number.rawValue)",
                 hint: "the largest is 65504")
         }
         return bits
@@ -118,7 +121,8 @@ struct TensorMove {
         if bits == 8 { return codes }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(codes.count * bits / 8)
-        var pending: UInt32 = 0, count = 0
+        var pending: UInt32 = 0
+        var count = 0
         for code in codes {
             pending |= UInt32(code) << UInt32(count)
             count += bits

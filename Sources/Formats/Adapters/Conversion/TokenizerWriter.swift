@@ -63,7 +63,8 @@ struct TokenizerWriter {
         for (id, bytes) in spec.pieces.enumerated() {
             if let other = seen.updateValue(id, forKey: bytes) {
                 throw ModelError(
-                    .unsupported, at: place, "pieces \(other) and \(id) are both \(ModelError.quoted(bytes)), which tokenizer.json cannot say")
+                    .unsupported, at: place,
+                    "pieces \(other) and \(id) are both \(ModelError.quoted(bytes)), which tokenizer.json cannot say")
             }
             vocabulary.members.append(.init(key: try text(bytes, id), value: .int(id)))
         }
@@ -99,7 +100,8 @@ struct TokenizerWriter {
         for (rank, merge) in spec.merges.enumerated() {
             // The second byte onwards: the left side may itself begin with a space.
             guard let space = merge.dropFirst().firstIndex(of: UInt8(ascii: " ")), space + 1 < merge.endIndex else {
-                throw ModelError(.malformed, at: place, "merge \(rank) is \(ModelError.quoted(merge))", hint: "two pieces with a space between")
+                throw ModelError(
+                    .malformed, at: place, "merge \(rank) is \(ModelError.quoted(merge))", hint: "two pieces with a space between")
             }
             merges.append(.array([.string(try text(merge[..<space], rank)), .string(try text(merge[(space + 1)...], rank))]))
         }
@@ -116,7 +118,8 @@ struct TokenizerWriter {
         for id in order {
             let piece = spec.pieces[id]
             for cut in piece.indices.dropFirst() where piece[cut] & 0xC0 != 0x80 {
-                let left = piece[..<cut], right = piece[cut...]
+                let left = piece[..<cut]
+                let right = piece[cut...]
                 if known.contains(left), known.contains(right) { merges.append((left, right)) }
             }
         }
@@ -138,7 +141,9 @@ struct TokenizerWriter {
 
     private func splitter() throws(ModelError) -> JSONValue {
         func bytes(splits: Bool) -> JSONValue {
-            .object(["type": .string("ByteLevel"), "add_prefix_space": .bool(false), "trim_offsets": .bool(true), "use_regex": .bool(splits)])
+            .object([
+                "type": .string("ByteLevel"), "add_prefix_space": .bool(false), "trim_offsets": .bool(true), "use_regex": .bool(splits),
+            ])
         }
         func sequence(_ first: JSONValue, _ second: JSONValue) -> JSONValue {
             .object(["type": .string("Sequence"), "pretokenizers": .array([first, second])])
@@ -163,7 +168,8 @@ struct TokenizerWriter {
     }
 
     private func postProcessor() throws(ModelError) -> JSONValue {
-        var single: [JSONValue] = [], pair: [JSONValue] = []
+        var single: [JSONValue] = []
+        var pair: [JSONValue] = []
         var specials = JSONObject()
         func part(_ kind: String, _ id: String, _ type: Int) -> JSONValue {
             .object([kind: .object(["id": .string(id), "type_id": .int(type)])])
@@ -183,7 +189,9 @@ struct TokenizerWriter {
         }
         guard !specials.members.isEmpty else {
             return spec.algorithm == .byteLevelPairs
-                ? .object(["type": .string("ByteLevel"), "add_prefix_space": .bool(false), "trim_offsets": .bool(false), "use_regex": .bool(true)])
+                ? .object([
+                    "type": .string("ByteLevel"), "add_prefix_space": .bool(false), "trim_offsets": .bool(false), "use_regex": .bool(true),
+                ])
                 : .null
         }
         return .object([
@@ -246,7 +254,8 @@ struct TokenizerWriter {
 
     private func text(_ bytes: ArraySlice<UInt8>, _ id: Int) throws(ModelError) -> String {
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw ModelError(.malformed, at: place, "piece \(id) is no UTF-8: \(ModelError.quoted(bytes))", hint: "tokenizer.json cannot spell it")
+            throw ModelError(
+                .malformed, at: place, "piece \(id) is no UTF-8: \(ModelError.quoted(bytes))", hint: "tokenizer.json cannot spell it")
         }
         return text
     }

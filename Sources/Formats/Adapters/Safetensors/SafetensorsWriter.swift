@@ -65,4 +65,3 @@ struct SafetensorsWriter {
         try file.finish()
     }
 }
-
