@@ -1,0 +1,196 @@
+import CKernels
+import TestSupport
+
+/// A matrix of codes and scales as the packer gets them, with its real numbers worked out in f64: the tests' own reading of
+/// the form, which shares nothing with the kernels.
+struct PlainMatrix {
+    var form: ck_form
+    var rows: Int, columns: Int
+    var codes: [UInt8]
+    var scales: [UInt32] = []
+    var offsets: [UInt32] = []
+    var superScales: [UInt16] = []
+    var superOffsets: [UInt16] = []
+    var numbers: [UInt32] = []  // dense: raw bits
+
+    var groups: Int { columns / Int(form.group) }
+
+    static func flat(bits: Int, scale: ck_scales, group: Int, offset: Bool, zero: Int) -> ck_form {
+        var form = ck_form()
+        form.values = UInt8(CK_CODES.rawValue)
+        form.code_bits = UInt8(bits)
+        form.scales = UInt8(scale.rawValue)
+        form.has_offset = offset
+        form.zero = UInt8(zero)
+        form.group = UInt16(group)
+        return form
+    }
+
+    static func twoLevel(bits: Int, group: Int, offset: Bool, zero: Int) -> ck_form {
+        flat(bits: bits, scale: CK_SCALE_TWO_LEVEL, group: group, offset: offset, zero: zero)
+    }
+
+    static func dense(_ values: ck_values) -> ck_form {
+        var form = ck_form()
+        form.values = UInt8(values.rawValue)
+        return form
+    }
+
+    init(_ form: ck_form, rows: Int, columns: Int, random: inout SeededRandom) {
+        self.form = form
+        self.rows = rows
+        self.columns = columns
+        codes = []
+        if !isCodes {
+            numbers = (0..<rows * columns).map { _ in Self.bits(random.unit(), as: dense) }
+            return
+        }
+        codes = (0..<rows * columns).map { _ in UInt8(random.below(1 << Int(form.code_bits))) }
+        if isTwoLevel {
+            let signed = !form.has_offset
+            scales = (0..<rows * groups).map { _ in UInt32(bitPattern: Int32(random.below(signed ? 256 : 64) - (signed ? 128 : 0))) }
+            offsets = (0..<rows * groups).map { _ in UInt32(random.below(64)) }
+            superScales = (0..<rows * columns / 256).map { _ in UInt16(Self.bits(random.unit() / 64, as: .f16)) }
+            superOffsets = (0..<rows * columns / 256).map { _ in UInt16(Self.bits(random.unit() / 8, as: .f16)) }
+        } else {
+            scales = (0..<rows * groups).map { _ in Self.bits(random.unit(), as: flatScale) }
+            offsets = (0..<rows * groups).map { _ in Self.bits(random.unit(), as: flatScale) }
+        }
+    }
+
+    enum Number { case f32, f16, bf16 }
+
+    static func bits(_ value: Float, as number: Number) -> UInt32 {
+        switch number {
+        case .f32: value.bitPattern
+        case .f16: UInt32(Float16(value).bitPattern)
+        case .bf16: value.bitPattern >> 16
+        }
+    }
+
+    static func value(_ bits: UInt32, as number: Number) -> Float {
+        switch number {
+        case .f32: Float(bitPattern: bits)
+        case .f16: Float(Float16(bitPattern: UInt16(truncatingIfNeeded: bits)))
+        case .bf16: Float(bitPattern: bits << 16)
+        }
+    }
+
+    var isCodes: Bool { form.values == UInt8(CK_CODES.rawValue) }
+    var isTwoLevel: Bool { isCodes && form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue) }
+    private var dense: Number { form.values == UInt8(CK_F32.rawValue) ? .f32 : form.values == UInt8(CK_F16.rawValue) ? .f16 : .bf16 }
+    private var flatScale: Number {
+        form.scales == UInt8(CK_SCALE_F32.rawValue) ? .f32 : form.scales == UInt8(CK_SCALE_F16.rawValue) ? .f16 : .bf16
+    }
+
+    /// One weight in f32, rounded as the stored formats define it.
+    func weight(_ row: Int, _ column: Int) -> Float {
+        if !isCodes { return Self.value(numbers[row * columns + column], as: dense) }
+        let group = row * groups + column / Int(form.group)
+        let block = row * columns / 256 + column / 256
+        let code = Float(Int(codes[row * columns + column]) - Int(form.zero))
+        if isTwoLevel {
+            let scale = Self.value(UInt32(superScales[block]), as: .f16) * Float(Int32(bitPattern: scales[group]))
+            let offset = Self.value(UInt32(superOffsets[block]), as: .f16) * Float(Int32(bitPattern: offsets[group]))
+            return form.has_offset ? scale * code - offset : scale * code
+        }
+        let scaled = Self.value(scales[group], as: flatScale) * code
+        return form.has_offset ? scaled + Self.value(offsets[group], as: flatScale) : scaled
+    }
+
+    /// Packs it, or nil where the kernels execute no such form.
+    func packed() -> Packed? {
+        var form = form
+        let panelBytes = ck_panel_bytes(&form, Int64(columns))
+        guard panelBytes > 0 else { return nil }
+        let panels = (rows + Int(CK_PANEL_ROWS) - 1) / Int(CK_PANEL_ROWS)
+        let block = Block<UInt8>(panels * panelBytes)
+        let dense = dense
+        let narrow = isCodes || dense == .f32 ? [] : numbers.map { UInt16(truncatingIfNeeded: $0) }
+        for panel in 0..<panels {
+            let first = panel * Int(CK_PANEL_ROWS)
+            let count = min(Int(CK_PANEL_ROWS), rows - first)
+            codes.withUnsafeBufferPointer { codes in
+                scales.withUnsafeBufferPointer { scales in
+                    offsets.withUnsafeBufferPointer { offsets in
+                        superScales.withUnsafeBufferPointer { superScales in
+                            superOffsets.withUnsafeBufferPointer { superOffsets in
+                                numbers.withUnsafeBytes { wide in
+                                    narrow.withUnsafeBytes { narrow in
+                                        var source = ck_rows()
+                                        if isCodes {
+                                            source.codes = codes.baseAddress! + first * columns
+                                            source.scales = scales.baseAddress! + first * groups
+                                            if form.has_offset { source.offsets = offsets.baseAddress! + first * groups }
+                                            if isTwoLevel {
+                                                source.super_scales = superScales.baseAddress! + first * columns / 256
+                                                if form.has_offset {
+                                                    source.super_offsets = superOffsets.baseAddress! + first * columns / 256
+                                                }
+                                            }
+                                        } else {
+                                            let bytes = dense == .f32 ? wide : narrow
+                                            source.values = bytes.baseAddress! + first * columns * (dense == .f32 ? 4 : 2)
+                                        }
+                                        ck_pack_panel(&form, Int64(columns), Int32(count), &source, block.start + panel * panelBytes)
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let matrix = ck_matrix(
+            form: form, rows: Int64(rows), columns: Int64(columns), panel_bytes: panelBytes, panels: UnsafeRawPointer(block.start))
+        return Packed(matrix: matrix, block: block)
+    }
+
+    /// A packed matrix and the memory that it lies in.
+    struct Packed {
+        var matrix: ck_matrix
+        let block: Block<UInt8>
+
+        func row(_ index: Int) -> [Float] {
+            let values = Block<Float>(Int(matrix.columns))
+            withUnsafePointer(to: matrix) { ck_unpack_row($0, Int64(index), values.start) }
+            return values.elements
+        }
+    }
+
+    /// x as the products see it, in f64: signed bytes with a scale per 32 or 256 columns, or as it is.
+    func quantised(_ x: ArraySlice<Float>) -> [Double] {
+        guard isCodes else { return x.map { Double($0) } }
+        let block = isTwoLevel ? 256 : 32
+        return stride(from: x.startIndex, to: x.endIndex, by: block).flatMap { start -> [Double] in
+            let values = x[start..<start + block]
+            let largest = values.map(\.magnitude).max()!
+            guard largest > 0 else { return values.map { _ in 0 } }
+            let scale = largest / 127
+            let inverse = 127 / largest
+            return values.map { Double(scale) * Double(($0 * inverse).rounded(.toNearestOrEven)) }
+        }
+    }
+
+    /// The product in f64, and the sum of magnitudes that its error is measured against.
+    func product(_ x: [Float], tokens: Int, bias: [Float]?) -> (values: [Double], magnitudes: [Double]) {
+        var values: [Double] = []
+        var magnitudes: [Double] = []
+        let weights = (0..<rows).map { row in (0..<columns).map { Double(weight(row, $0)) } }
+        for token in 0..<tokens {
+            let input = quantised(x[token * columns..<(token + 1) * columns])
+            for row in 0..<rows {
+                var sum = Double(bias?[row] ?? 0)
+                var magnitude = sum.magnitude
+                for column in 0..<columns {
+                    let term = weights[row][column] * input[column]
+                    sum += term
+                    magnitude += term.magnitude
+                }
+                values.append(sum)
+                magnitudes.append(magnitude)
+            }
+        }
+        return (values, magnitudes)
+    }
+}
