@@ -80,9 +80,9 @@ import Weights
         var gguf = random.gguf()
         var divisors: [Float] = []
         for pair in 0..<32 {
-            let frequency = 1 / Float(pow(20_000, Double(2 * pair) / 64)), wavelength = 2 * Double.pi / Double(frequency)
+            let wavelength = Float(2 * Double.pi) / (1 / Float(pow(20_000, Double(2 * pair) / 64)))
             let blend = (64 / wavelength - 1) / 3
-            divisors.append(wavelength < 16 ? 1 : wavelength > 64 ? 8 : Float(1 / ((1 - blend) / 8 + blend)))
+            divisors.append(wavelength < 16 ? 1 : wavelength > 64 ? 8 : 1 / ((1 - blend) / 8 + blend))
         }
         gguf.add("rope_freqs.weight", [32], Dense(.f32), planes: [divisors.flatMap { $0.bitPattern.littleEndianBytes }])
         let tokens = someTokens(90, vocabulary: 80), options = ModelOptions(threads: 1)

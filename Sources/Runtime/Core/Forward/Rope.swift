@@ -17,18 +17,19 @@ struct Rope {
         }
     }
 
-    /// Rounded to f32 before it is used, as a file that writes divisors out has them.
+    /// In f32 throughout, as the divisors that GGUF files carry were computed.
     private static func divisor(of frequency: Float, _ scaling: Hyperparameters.Rotation.Scaling) -> Float {
         switch scaling {
         case .none: return 1
         case .linear(let factor): return Float(factor)
         case .llama3(let factor, let low, let high, let original):
             // Waves that turn often within the original context stay, slow ones are stretched, those between are blended.
-            let wavelength = 2 * Double.pi / Double(frequency)
+            let factor = Float(factor), low = Float(low), high = Float(high), original = Float(original)
+            let wavelength = Float(2 * Double.pi) / frequency
             if wavelength < original / high { return 1 }
-            if wavelength > original / low { return Float(factor) }
+            if wavelength > original / low { return factor }
             let blend = (original / wavelength - low) / (high - low)
-            return Float(1 / ((1 - blend) / factor + blend))
+            return 1 / ((1 - blend) / factor + blend)
         }
     }
 
