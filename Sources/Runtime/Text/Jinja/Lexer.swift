@@ -158,7 +158,7 @@ struct Lexer {
     // MARK: Comments and raw blocks
 
     private mutating func skipComment() throws(TemplateError) {
-        guard let end = UTF8Bytes.find([UInt8(ascii: "#"), UInt8(ascii: "}")], in: source, from: position, to: source.count) else {
+        guard let end = ByteSearch([UInt8(ascii: "#"), UInt8(ascii: "}")]).place(in: source, from: position, to: source.count) else {
             throw TemplateError(.syntax, "missing end of comment tag", line: line)
         }
         let sign = end > position ? source[end - 1] : 0
@@ -176,7 +176,8 @@ struct Lexer {
 
     private mutating func readRaw() throws(TemplateError) {
         var index = position
-        while let tag = UTF8Bytes.find([UInt8(ascii: "{"), UInt8(ascii: "%")], in: source, from: index, to: source.count) {
+        let opening = ByteSearch([UInt8(ascii: "{"), UInt8(ascii: "%")])
+        while let tag = opening.place(in: source, from: index, to: source.count) {
             index = tag + 2
             var inside = index
             let sign = inside < source.count && (source[inside] == UInt8(ascii: "-") || source[inside] == UInt8(ascii: "+")) ? source[inside] : 0

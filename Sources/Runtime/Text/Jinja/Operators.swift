@@ -254,7 +254,7 @@ extension Machine {
                 throw TemplateError(.type, "'in <string>' requires string as left operand, not \(item.typeName)")
             }
             try budget.charge(bytes: text.bytes.count)
-            return UTF8Bytes.find(part.bytes, in: text.bytes, from: 0, to: text.bytes.count) != nil
+            return ByteSearch(part.bytes).place(in: text.bytes, from: 0, to: text.bytes.count) != nil
         case .dict(let dict): return dict[try item.key()] != nil
         case .view(let view) where view.kind == .keys: return view.dict[try item.key()] != nil
         case .range(let range):

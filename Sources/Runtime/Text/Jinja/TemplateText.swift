@@ -109,31 +109,6 @@ enum UTF8Bytes {
         return index
     }
 
-    /// The first place at or after `start` where `needle` begins, within `end`.
-    static func find(_ needle: [UInt8], in bytes: [UInt8], from start: Int, to end: Int) -> Int? {
-        let size = needle.count
-        guard size > 0 else { return start <= end ? start : nil }
-        guard end - start >= size else { return nil }
-        let first = needle[0]
-        var index = start
-        while index <= end - size {
-            if bytes[index] == first, matches(needle, in: bytes, at: index) { return index }
-            index += 1
-        }
-        return nil
-    }
-
-    /// The last place in `start..<end` where `needle` begins.
-    static func findLast(_ needle: [UInt8], in bytes: [UInt8], from start: Int, to end: Int) -> Int? {
-        guard end - start >= needle.count else { return nil }
-        var index = end - needle.count
-        while index >= start {
-            if matches(needle, in: bytes, at: index) { return index }
-            index -= 1
-        }
-        return nil
-    }
-
     static func matches(_ needle: [UInt8], in bytes: [UInt8], at place: Int) -> Bool {
         guard place >= 0, place + needle.count <= bytes.count else { return false }
         for index in needle.indices where bytes[place + index] != needle[index] { return false }
@@ -188,7 +163,16 @@ struct TextBuilder {
         let (total, overflow) = text.bytes.count.multipliedReportingOverflow(by: count)
         if overflow { throw TemplateLimits.tooLarge }
         try reserve(total)
-        for _ in 0..<count { try append(text) }
+        // Grows by doubling: many copies of a short text are few copies of a long one.
+        var block = TextBuilder()
+        try block.append(text)
+        var left = count
+        while left > 0 {
+            let unit = block.finish()
+            if left & 1 == 1 { try append(unit) }
+            left >>= 1
+            if left > 0 { try block.append(unit) }
+        }
     }
 
     func finish() -> TemplateText {

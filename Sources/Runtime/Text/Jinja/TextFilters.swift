@@ -141,14 +141,14 @@ extension Machine {
     private static func withoutTags(_ text: TemplateText) throws(TemplateError) -> TemplateText {
         var bytes = text.bytes
         for (open, close) in [("<!--", "-->"), ("<", ">")] {
-            let (open, close) = (Array(open.utf8), Array(close.utf8))
+            let (open, close) = (ByteSearch(Array(open.utf8)), ByteSearch(Array(close.utf8)))
             var kept: [UInt8] = []
             var start = 0
-            while let place = UTF8Bytes.find(open, in: bytes, from: start, to: bytes.count),
-                let end = UTF8Bytes.find(close, in: bytes, from: place, to: bytes.count)
+            while let place = open.place(in: bytes, from: start, to: bytes.count),
+                let end = close.place(in: bytes, from: place, to: bytes.count)
             {
                 kept += bytes[start..<place]
-                start = end + close.count
+                start = end + close.needle.count
             }
             bytes = kept + bytes[start...]
         }

@@ -36,10 +36,8 @@ extension Machine {
         case "partition", "rpartition":
             let separator = try parameters("sep").text(0)
             if separator.isEmpty { throw TemplateError(.type, "empty separator") }
-            let place =
-                name == "partition"
-                ? UTF8Bytes.find(separator.bytes, in: text.bytes, from: 0, to: text.bytes.count)
-                : UTF8Bytes.findLast(separator.bytes, in: text.bytes, from: 0, to: text.bytes.count)
+            let search = ByteSearch(separator.bytes, backward: name == "rpartition")
+            let place = search.place(in: text.bytes, from: 0, to: text.bytes.count)
             guard let place else {
                 let parts: [TemplateText] = name == "partition" ? [text, .empty, .empty] : [.empty, .empty, text]
                 return .tuple(try list(parts.map { .text($0) }))
@@ -143,16 +141,15 @@ extension Machine {
             if part.isEmpty { return UTF8Bytes.count(Array(text.bytes[range])) + 1 }
             var count = 0
             var start = range.lowerBound
-            while let place = UTF8Bytes.find(part.bytes, in: text.bytes, from: start, to: range.upperBound) {
+            let search = ByteSearch(part.bytes)
+            while let place = search.place(in: text.bytes, from: start, to: range.upperBound) {
                 count += 1
                 start = place + part.bytes.count
             }
             return count
         }
-        let place =
-            name.utf8.first == UInt8(ascii: "r")
-            ? UTF8Bytes.findLast(part.bytes, in: text.bytes, from: range.lowerBound, to: range.upperBound)
-            : UTF8Bytes.find(part.bytes, in: text.bytes, from: range.lowerBound, to: range.upperBound)
+        let search = ByteSearch(part.bytes, backward: name.utf8.first == UInt8(ascii: "r"))
+        let place = search.place(in: text.bytes, from: range.lowerBound, to: range.upperBound)
         if let place { return UTF8Bytes.count(Array(text.bytes[..<place])) }
         if name == "index" || name == "rindex" { throw TemplateError(.type, "substring not found") }
         return -1
@@ -183,13 +180,15 @@ extension TemplateText {
 
     /// Parts between separators (runs of space where none is given), at most `limit` cuts unless that is negative.
     func split(_ separator: TemplateText?, limit: Int, fromRight: Bool) throws(TemplateError) -> [TemplateText] {
-        guard let separator else { return fromRight ? splitAtSpaceFromRight(limit) : splitAtSpace(limit) }
+        guard let separator else { return fromRight ? try splitAtSpaceFromRight(limit) : try splitAtSpace(limit) }
         if separator.isEmpty { throw TemplateError(.type, "empty separator") }
         let size = separator.bytes.count
+        let search = ByteSearch(separator.bytes, backward: fromRight)
         var parts: [TemplateText] = []
         if fromRight {
             var end = bytes.count
-            while limit < 0 || parts.count < limit, let place = UTF8Bytes.findLast(separator.bytes, in: bytes, from: 0, to: end) {
+            while limit < 0 || parts.count < limit, let place = search.place(in: bytes, from: 0, to: end) {
+                try Self.checkCount(parts)
                 parts.append(self[place + size..<end])
                 end = place
             }
@@ -197,7 +196,8 @@ extension TemplateText {
             return parts.reversed()
         }
         var start = 0
-        while limit < 0 || parts.count < limit, let place = UTF8Bytes.find(separator.bytes, in: bytes, from: start, to: bytes.count) {
+        while limit < 0 || parts.count < limit, let place = search.place(in: bytes, from: start, to: bytes.count) {
+            try Self.checkCount(parts)
             parts.append(self[start..<place])
             start = place + size
         }
@@ -205,10 +205,15 @@ extension TemplateText {
         return parts
     }
 
-    private func splitAtSpace(_ limit: Int) -> [TemplateText] {
+    private static func checkCount(_ parts: [TemplateText]) throws(TemplateError) {
+        if parts.count >= TemplateLimits.listElements { throw TemplateLimits.tooLarge }
+    }
+
+    private func splitAtSpace(_ limit: Int) throws(TemplateError) -> [TemplateText] {
         var parts: [TemplateText] = []
         var index = 0
         while true {
+            try Self.checkCount(parts)
             while index < bytes.count, UTF8Bytes.scalar(at: index, in: bytes).isPythonSpace { index += UTF8Bytes.width(bytes[index]) }
             guard index < bytes.count else { return parts }
             if limit >= 0, parts.count >= limit {
@@ -221,11 +226,12 @@ extension TemplateText {
         }
     }
 
-    private func splitAtSpaceFromRight(_ limit: Int) -> [TemplateText] {
+    private func splitAtSpaceFromRight(_ limit: Int) throws(TemplateError) -> [TemplateText] {
         var parts: [TemplateText] = []
         var end = bytes.count
         func before(_ end: Int) -> Unicode.Scalar { UTF8Bytes.scalar(at: UTF8Bytes.start(before: end, in: bytes), in: bytes) }
         while true {
+            try Self.checkCount(parts)
             while end > 0, before(end).isPythonSpace { end = UTF8Bytes.start(before: end, in: bytes) }
             guard end > 0 else { return parts.reversed() }
             if limit >= 0, parts.count >= limit {
@@ -247,6 +253,7 @@ extension TemplateText {
             let scalar = UTF8Bytes.scalar(at: index, in: bytes)
             var end = index + UTF8Bytes.width(bytes[index])
             if scalar.isLineEnd {
+                try Self.checkCount(lines)
                 if scalar == "\r", end < bytes.count, bytes[end] == UInt8(ascii: "\n") { end += 1 }
                 lines.append(self[start..<(keepsEnds ? end : index)])
                 start = end
@@ -271,7 +278,8 @@ extension TemplateText {
                 start = end
             }
         } else {
-            while limit < 0 || count < limit, let place = UTF8Bytes.find(old.bytes, in: bytes, from: start, to: bytes.count) {
+            let search = ByteSearch(old.bytes)
+            while limit < 0 || count < limit, let place = search.place(in: bytes, from: start, to: bytes.count) {
                 try builder.append(self, start..<place)
                 try builder.append(new)
                 start = place + old.bytes.count
