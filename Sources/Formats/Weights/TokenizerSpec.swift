@@ -61,6 +61,8 @@ public struct TokenizerSpec: Sendable, Equatable {
     public var endOfGeneration: [Int] = []  // every id that ends an answer: eos, eot, eom, a configuration's list
     public var addsBOS = false, addsEOS = false
     public var addsSpacePrefix = false  // SentencePiece vocabularies: text is read as if it began with a space
+    public var spacePrefixOnlyAtStart = false  // not again behind every control token (Metaspace's "first")
+    public var spacePrefixYieldsToSpace = false  // not where text begins with a space already (Metaspace)
     public var composesUnicode = false  // NFC before splitting (qwen2)
     public var ignoresMerges = false  // a word that is a piece stays whole whatever the merges say (llama 3)
 

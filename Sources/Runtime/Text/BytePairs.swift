@@ -1,19 +1,19 @@
 /// Says which neighbours merge: by a table of ranked pairs, or by the scores of a vocabulary.
-protocol MergeRule {
+package protocol MergeRule {
     /// What the symbols `left` and `right` become; together they are `text[start..<end]`.
     func join(_ left: Int32, _ right: Int32, _ text: Span<UInt8>, _ start: Int, _ end: Int) -> Join
 }
 
 /// The merges of a byte-pair vocabulary, in the order of a list.
-struct RankedPairs: MergeRule {
+package struct RankedPairs: MergeRule {
     let pairs: PairTable
 
     @inline(__always)
-    func join(_ left: Int32, _ right: Int32, _ text: Span<UInt8>, _ start: Int, _ end: Int) -> Join { pairs.find(left, right) }
+    package func join(_ left: Int32, _ right: Int32, _ text: Span<UInt8>, _ start: Int, _ end: Int) -> Join { pairs.find(left, right) }
 }
 
 /// SentencePiece's merges: two symbols merge if together they are a piece, those with the highest score first.
-struct ScoredPairs: MergeRule {
+package struct ScoredPairs: MergeRule {
     let vocabulary: Vocabulary
     let priorities: [UInt32]  // by id: the higher the score, the smaller
 
@@ -23,7 +23,7 @@ struct ScoredPairs: MergeRule {
     }
 
     @inline(__always)
-    func join(_ left: Int32, _ right: Int32, _ text: Span<UInt8>, _ start: Int, _ end: Int) -> Join {
+    package func join(_ left: Int32, _ right: Int32, _ text: Span<UInt8>, _ start: Int, _ end: Int) -> Join {
         guard end - start <= vocabulary.longest else { return .none }
         let id = vocabulary.find(in: text, from: start, to: end)
         return id < 0 ? .none : Join(priority: priorities[Int(id)], id: id)
@@ -41,12 +41,14 @@ struct ScoredPairs: MergeRule {
 ///
 /// `ids` and `offsets` are set by the caller; symbol i is `text[offsets[i]..<offsets[i + 1]]`. After ``merge(_:_:)`` they
 /// describe the pieces. Of equal priorities the leftmost merges first.
-struct MergeBuffer {
+package struct MergeBuffer {
     /// Words of up to so many symbols are searched from end to end for the next merge; longer ones use a heap.
     static let shortWord = 24
 
-    var ids: [Int32] = []
-    var offsets: [Int] = []  // one more than ids
+    package init() {}
+
+    package var ids: [Int32] = []
+    package var offsets: [Int] = []  // one more than ids
     private var joins: [Join] = []  // of symbol i and the one behind it
     private var heap = MergeHeap()
     private var symbolEnds: [UInt32] = []  // by first symbol: where the piece ends; 0 where it was swallowed
@@ -58,12 +60,12 @@ struct MergeBuffer {
     }
 
     /// Merges until nothing more merges.
-    mutating func merge(_ rule: some MergeRule, _ text: Span<UInt8>) {
+    package mutating func merge(_ rule: some MergeRule, _ text: Span<UInt8>) {
         if ids.count <= Self.shortWord { mergeShort(rule, text) } else { mergeLong(rule, text) }
     }
 
     /// The definition: look for the first of the smallest priorities, merge, look again. Quadratic.
-    mutating func mergeShort(_ rule: some MergeRule, _ text: Span<UInt8>) {
+    package mutating func mergeShort(_ rule: some MergeRule, _ text: Span<UInt8>) {
         var count = ids.count
         guard count > 1 else { return }
         joins.removeAll(keepingCapacity: true)
@@ -92,7 +94,7 @@ struct MergeBuffer {
     }
 
     /// The same by a heap of candidates, of which those are dropped whose symbols have merged otherwise. n log n.
-    mutating func mergeLong(_ rule: some MergeRule, _ text: Span<UInt8>) {
+    package mutating func mergeLong(_ rule: some MergeRule, _ text: Span<UInt8>) {
         let count = ids.count
         guard count > 1, count < Int(UInt32.max) else { return }
         heap.removeAll()

@@ -52,9 +52,14 @@ struct PairTable: Sendable {
 }
 
 /// What two neighbouring symbols become, and how early: the smallest priority merges first.
-struct Join {
-    var priority: UInt32
-    var id: Int32
+package struct Join: Equatable {
+    package var priority: UInt32
+    package var id: Int32
 
-    static let none = Join(priority: .max, id: -1)
+    package init(priority: UInt32, id: Int32) {
+        self.priority = priority
+        self.id = id
+    }
+
+    package static let none = Join(priority: .max, id: -1)
 }

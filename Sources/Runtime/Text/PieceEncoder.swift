@@ -10,6 +10,7 @@ struct PieceEncoder: Sendable {
     private let vocabulary: Vocabulary
     private let byteLevel: Bool
     private let merges: Merges
+    private let prefixYieldsToSpace: Bool
     private let pattern: SplitPattern
     private let composition: Composition?
     private let wholeWords: [Bool]  // by id: a word of these bytes becomes this piece; empty: of none it is known
@@ -21,6 +22,7 @@ struct PieceEncoder: Sendable {
     init(_ spec: TokenizerSpec, _ vocabulary: Vocabulary) throws(ModelError) {
         self.vocabulary = vocabulary
         byteLevel = spec.algorithm == .byteLevelPairs
+        prefixYieldsToSpace = byteLevel || spec.spacePrefixYieldsToSpace
         pattern = SplitPattern(spec.preTokenizer)
         composition = spec.composesUnicode ? Composition.shared : nil
         unknown = spec.unknown.map { Int32(truncatingIfNeeded: $0) } ?? -1
@@ -59,19 +61,19 @@ struct PieceEncoder: Sendable {
     /// - Parameter spacePrefix: The text is read as if it began with one more space.
     func encode(_ text: Span<UInt8>, spacePrefix: Bool, into ids: inout [Int32], _ buffer: inout MergeBuffer) {
         if text.isEmpty { return }
-        if byteLevel {
-            if spacePrefix, text[0] != 0x20 {
-                var prefixed: [UInt8] = [0x20]
-                for index in text.indices { prefixed.append(text[index]) }
-                encodeComposed(prefixed.span, into: &ids, &buffer)
-            } else {
-                encodeComposed(text, into: &ids, &buffer)
-            }
+        let startsWithSpace = text[0] == 0x20 || (!byteLevel && SpaceMark.matches(text, at: 0))
+        let prefixed = spacePrefix && !(prefixYieldsToSpace && startsWithSpace)
+        if byteLevel, !prefixed {
+            encodeComposed(text, into: &ids, &buffer)
             return
         }
-        var spaced: [UInt8] = spacePrefix ? [0x20] : []
+        var spaced: [UInt8] = prefixed ? [0x20] : []
         spaced.reserveCapacity(text.count + 1)
-        SpaceMark.decode(text, into: &spaced)
+        if byteLevel {
+            for index in text.indices { spaced.append(text[index]) }
+        } else {
+            SpaceMark.decode(text, into: &spaced)
+        }
         encodeComposed(spaced.span, into: &ids, &buffer)
     }
 

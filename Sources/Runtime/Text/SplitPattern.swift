@@ -16,7 +16,7 @@ struct SplitPattern: Sendable {
         case .qwen35: steps = [.words(.qwen35)]
         case .falcon: steps = [.falconPunctuation, .words(.gpt2), .threeDigits]
         case .deepseekLLM:
-            steps = [.lineBreaks, .deepseekLetters, .deepseekPunctuation, .trailingSpace, .eastAsian, .runs(.number, afterSpace: false)]
+            steps = [.lineBreaks, .deepseekLetters, .deepseekPunctuation, .trailingSpace, .eastAsian, .each(.number)]
         case .deepseekCoder:
             steps = [.lineBreaks, .runs(.letter, afterSpace: true), .runs(.punctuation, afterSpace: true), .eastAsian, .each(.number)]
         case .none: steps = []

@@ -9,7 +9,7 @@ public struct Tokenizer: Sendable {
     let encoder: PieceEncoder
     private let special: [Bool]  // by id
     private let scalars = Scalars()
-    private let spacePrefix: Bool
+    private let spacePrefix: Bool, spacePrefixOnlyAtStart: Bool
     private let addsBOS: Bool, addsEOS: Bool
 
     /// How many ids there are. A model's matrices may have more rows: those ids stand for nothing.
@@ -43,6 +43,7 @@ public struct Tokenizer: Sendable {
         vocabulary = Self.vocabulary(spec, tokens)
         encoder = try PieceEncoder(spec, vocabulary)
         spacePrefix = spec.addsSpacePrefix
+        spacePrefixOnlyAtStart = spec.spacePrefixOnlyAtStart
         addsBOS = spec.addsBOS
         addsEOS = spec.addsEOS
         bos = spec.bos.map { Int32(truncatingIfNeeded: $0) }
@@ -113,7 +114,7 @@ extension Tokenizer {
         var start = 0  // of the text that is not encoded yet
         var search = 0
         var span = 0  // index in `userText` of the first that does not end before `search`
-        var prefix = spacePrefix
+        var prefix = spacePrefix  // whether the next text is read as if it began with a space
         while let match = added.next(in: text, from: search, where: { token, range in
             guard token.special else { return true }
             while span < userText.count, userText[span].upperBound <= range.lowerBound { span += 1 }
@@ -122,14 +123,14 @@ extension Tokenizer {
             search = match.range.upperBound
             if match.token.singleWord, !standsAlone(text, match.range) { continue }
             let before = match.token.stripsLeft ? textEnd(text, start..<match.range.lowerBound) : match.range.lowerBound
-            encoder.encode(text.extracting(start..<before), spacePrefix: prefix, into: &ids, &buffer)
+            if start < before { encoder.encode(text.extracting(start..<before), spacePrefix: prefix, into: &ids, &buffer) }
             ids.append(Int32(truncatingIfNeeded: match.token.id))
-            prefix = spacePrefix
+            prefix = spacePrefix && !spacePrefixOnlyAtStart
             start = match.range.upperBound
             if match.token.stripsRight { start = scalars.skip(.space, text, from: start, end: text.count) }
             search = max(search, start)
         }
-        encoder.encode(text.extracting(start..<text.count), spacePrefix: prefix, into: &ids, &buffer)
+        if start < text.count { encoder.encode(text.extracting(start..<text.count), spacePrefix: prefix, into: &ids, &buffer) }
         return ids
     }
 
