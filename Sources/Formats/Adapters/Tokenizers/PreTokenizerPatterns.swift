@@ -21,7 +21,7 @@ enum PreTokenizerPatterns {
         "llama3, bytes": .llamaBPE,
         "qwen2, bytes": .qwen2,
         "qwen35, bytes": .qwen35,
-        "newlines, deepseek letters, deepseek punctuation, last spaces, cjk, digits, bytes": .deepseekLLM,
+        "newlines, deepseek letters, deepseek punctuation, last spaces, cjk, digit, bytes": .deepseekLLM,
         "newlines, words, punctuation, cjk, digit, bytes": .deepseekCoder,
         "punctuation \"Contiguous\", gpt2 bytes, digits, three digits": .falcon,
     ]
