@@ -1,5 +1,4 @@
 import Engine
-import Synchronization
 import Text
 import Weights
 
@@ -21,7 +20,7 @@ final class FakeModel: StepModel {
             var isHeld = false
         }
 
-        let state = Mutex(State())
+        let state = Locked(State())
         func note(_ problem: String) { state.withLock { $0.broken.append(problem) } }
         var broken: [String] { state.withLock(\.broken) }
         var openSlots: Int { state.withLock(\.openSlots) }
@@ -116,14 +115,9 @@ final class FakeModel: StepModel {
     }
 }
 
-/// A value that several tasks change.
-final class Shared<Value: Sendable>: Sendable {
-    private let mutex: Mutex<Value>
-
-    init(_ value: Value) { mutex = Mutex(value) }
-
-    var value: Value { mutex.withLock { $0 } }
-    func change(_ body: (inout Value) -> Void) { mutex.withLock { body(&$0) } }
+extension Locked {
+    var value: Value { withLock { $0 } }
+    func change(_ body: (inout Value) -> Void) { withLock { body(&$0) } }
 }
 
 // ---------------------------------------------------------------------------------------------------------- its language

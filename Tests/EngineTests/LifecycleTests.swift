@@ -12,7 +12,7 @@ import Musl
 struct LifecycleTests {
     @Test func aModelIsListedOnlyWhenItCanBeUsed() async throws {
         let engine = InferenceEngine()
-        let inside = Shared<(listed: Int, loading: [LoadingStatus])>((-1, []))
+        let inside = Locked<(listed: Int, loading: [LoadingStatus])>((-1, []))
         let report = try await engine.load("fake") { progress in
             progress(0.25)
             let status = engine.status()
@@ -132,8 +132,8 @@ struct LifecycleTests {
     @Test func racesOfLoadUnloadAndGenerateEndWell() async throws {
         let engine = InferenceEngine()
         let ids = ["a", "b", "c"]
-        let controls = Shared<[FakeModel.Control]>([])
-        let ends = Shared<[String: Int]>([:])
+        let controls = Locked<[FakeModel.Control]>([])
+        let ends = Locked<[String: Int]>([:])
         await withTaskGroup(of: Void.self) { group in
             for worker in 0..<12 {
                 group.addTask {

@@ -1,4 +1,3 @@
-import Synchronization
 
 /// Which models are loaded or loading, readable at any moment without waiting for anything that computes or loads.
 final class EngineRegistry: Sendable {
@@ -9,14 +8,14 @@ final class EngineRegistry: Sendable {
         var nextNumber: UInt64 = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     /// Of everything ever served.
     let totals = Totals()
 
     final class Totals: Sendable {
-        private let statistics = Mutex(Statistics())
+        private let statistics = Locked(Statistics())
         func change(_ body: (inout Statistics) -> Void) { statistics.withLock { body(&$0) } }
-        var now: Statistics { statistics.withLock { $0 } }
+        var now: Statistics { statistics.withLock { $0.unshared() } }
     }
 
     /// A number that was never given out before: names of requests and of loads.

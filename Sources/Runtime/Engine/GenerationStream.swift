@@ -61,4 +61,6 @@ public struct Generated: Sendable {
     public var reason = FinishReason.cancelled
     public var usage = Usage(promptTokens: 0, completionTokens: 0)
     public var timings = Timings()
+
+    public init() {}
 }

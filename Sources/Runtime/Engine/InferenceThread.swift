@@ -1,4 +1,3 @@
-import Synchronization
 
 /// The one thread that runs models. It owns all state of generation; others reach it by message and hear of it by stream.
 ///
@@ -15,7 +14,7 @@ final class InferenceThread: Sendable {
     }
 
     private let mailbox = Mailbox<Message>()
-    private let isRunning = Mutex(false)
+    private let isRunning = Locked(false)
 
     /// Starts it if it does not run yet; false when the system grants no thread.
     func start() -> Bool {

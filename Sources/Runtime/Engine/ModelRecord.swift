@@ -1,4 +1,3 @@
-import Synchronization
 public import Text
 
 /// What everybody but the inference thread knows of a loaded model: its face, its counters, and how much may wait for it.
@@ -18,7 +17,7 @@ final class ModelRecord: Sendable {
     let bytesPerPage: Int
     let maximumActive: Int
     let maximumQueued: Int
-    private let counters = Mutex(Counters())
+    private let counters = Locked(Counters())
 
     init(model: ServedModel, key: UInt64, cachePages: Int, bytesPerPage: Int, maximumActive: Int, maximumQueued: Int) {
         self.model = model
@@ -69,7 +68,7 @@ final class ModelRecord: Sendable {
             ModelStatus(
                 model: model, inFlight: counters.inFlight, active: min(counters.active, counters.inFlight), maximumActive: maximumActive,
                 lastUsedAt: counters.lastUsedAt, throughput: counters.statistics.throughput(at: time),
-                requestsPerMinute: counters.statistics.requestsPerMinute(at: time), statistics: counters.statistics)
+                requestsPerMinute: counters.statistics.requestsPerMinute(at: time), statistics: counters.statistics.unshared())
         }
     }
 }

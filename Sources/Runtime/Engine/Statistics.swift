@@ -43,6 +43,14 @@ public struct Statistics: Sendable, Equatable {
 
     public init() {}
 
+    /// A copy with arrays of its own, so that the thread that goes on counting never has to copy them.
+    func unshared() -> Statistics {
+        var copy = self
+        copy.samples = samples.map { $0 }
+        copy.seconds = seconds.map { $0 }
+        return copy
+    }
+
     /// Tokens that one step has sampled, at `time` seconds of a monotonic clock.
     mutating func stepped(tokens: Int, at time: Double) { touch(time) { $0.tokens += tokens } }
 

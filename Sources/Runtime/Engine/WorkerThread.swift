@@ -36,9 +36,17 @@ enum WorkerThread {
 
     /// Runs `body` on a new thread and returns what it returns; nil when the system grants no thread.
     static func run<Value: Sendable>(name: String, _ body: @escaping @Sendable () -> Value) async -> Value? {
+        // The value goes through a lock because the thread sanitizer does not see the order that a continuation makes.
+        let result = Locked<Value?>(nil)
         await withCheckedContinuation { continuation in
-            if !start(name: name, { continuation.resume(returning: body()) }) { continuation.resume(returning: nil) }
+            let started = start(name: name) {
+                let value = body()
+                result.withLock { $0 = value }
+                continuation.resume()
+            }
+            if !started { continuation.resume() }
         }
+        return result.withLock { $0 }
     }
 
     private final class Start: Sendable {
