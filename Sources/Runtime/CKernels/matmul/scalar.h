@@ -1,7 +1,6 @@
 /// The specification of the products: plain C, one number at a time.
 #include "../table.h"
 #include "form.h"
-#include "scalar_scale.h"
 #include <math.h>
 
 /// Largest magnitude as bits: as integers they compare like magnitudes, with infinity and NaN on top.
@@ -14,6 +13,17 @@ static uint32_t largest_bits(const float *x, int64_t count) {
         if (bits > largest) largest = bits;
     }
     return largest;
+}
+
+/// Scale and its inverse for one block of activations. A block with infinity or NaN gets NaN as its scale, so
+/// that the result is not a number either, whatever its codes.
+static void scale_block(uint32_t amax_bits, float *scale, float *inverse) {
+    float amax;
+    memcpy(&amax, &amax_bits, 4);
+    bool finite = amax_bits < 0x7f800000;
+    bool codable = finite && amax >= CK_SMALLEST_AMAX;
+    *scale = codable ? amax / 127 : finite ? 0 : NAN;
+    *inverse = codable ? 127 / amax : 0;
 }
 
 static void scalar_quantise(const ck_input *input, const float *x, int64_t x_stride, int tokens, int64_t columns,

@@ -87,16 +87,21 @@ INLINE void v_store_f16(uint16_t *p, v16 x) {
     _mm_storeu_si128((void *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
     _mm_storeu_si128((void *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
 }
-/// The bits of the largest magnitude in 32 floats, compared as integers.
-INLINE uint32_t v_largest_bits(v16 x, v16 y) {
-    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-    __m256i all = _mm256_and_si256(_mm256_castps_si256(x.a), magnitude);
-    all = _mm256_max_epi32(all, _mm256_and_si256(_mm256_castps_si256(x.b), magnitude));
-    all = _mm256_max_epi32(all, _mm256_and_si256(_mm256_castps_si256(y.a), magnitude));
-    all = _mm256_max_epi32(all, _mm256_and_si256(_mm256_castps_si256(y.b), magnitude));
-    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+INLINE __m256 most(__m256 most, __m256 x) {
+    __m256i bits = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
+    return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(most), bits));
+}
+/// The larger of |x| and `most`, lane by lane, compared as integers: infinity and NaN are on top.
+INLINE v16 v_most(v16 x, v16 y) { return (v16){most(x.a, y.a), most(x.b, y.b)}; }
+INLINE int32_t v_fold_most(v16 x) {
+    __m256i eight = _mm256_max_epi32(_mm256_castps_si256(x.a), _mm256_castps_si256(x.b));
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+    return _mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+INLINE v16 v_load_ints(const int32_t *p) {
+    return (v16){_mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)p)),
+                 _mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)(p + 8)))};
 }
 /// 16 floats, none beyond +-127, to the nearest bytes.
 INLINE void v_store_bytes(int8_t *p, v16 x) {
@@ -104,12 +109,13 @@ INLINE void v_store_bytes(int8_t *p, v16 x) {
     words = _mm256_permute4x64_epi64(words, 0xd8);
     _mm_storeu_si128((void *)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
-/// The sum of 16 signed bytes.
-INLINE int32_t v_sum_bytes(const int8_t *p) {
+/// The sum of 16 signed bytes, and of 32.
+INLINE int32_t v_sum_16_bytes(const int8_t *p) {
     __m128i biased = _mm_xor_si128(_mm_loadu_si128((const void *)p), _mm_set1_epi8((char)0x80));
     __m128i sums = _mm_sad_epu8(biased, _mm_setzero_si128());
     return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
 }
+INLINE int32_t v_sum_32_bytes(const int8_t *p) { return v_sum_16_bytes(p) + v_sum_16_bytes(p + 16); }
 
 // ----------------------------------------------------------------- the multiply: LANES rows of a panel at a time
 

@@ -56,22 +56,32 @@ INLINE v16 v_load_bf16(const void *p) {
 INLINE void v_store_f16(uint16_t *p, v16 x) {
     _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
-/// The bits of the largest magnitude in 32 floats, compared as integers.
-INLINE uint32_t v_largest_bits(v16 a, v16 b) {
-    __m512i x = _mm512_castps_si512(_mm512_abs_ps(a)), y = _mm512_castps_si512(_mm512_abs_ps(b));
-    __m512i all = _mm512_max_epi32(x, y);
+/// The larger of |x| and `most`, lane by lane, compared as integers: infinity and NaN are on top.
+INLINE v16 v_most(v16 most, v16 x) {
+    __m512i bits = _mm512_castps_si512(_mm512_abs_ps(x));
+    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(most), bits));
+}
+INLINE int32_t v_fold_most(v16 x) {
+    __m512i all = _mm512_castps_si512(x);
     __m256i eight = _mm256_max_epi32(_mm512_castsi512_si256(all), _mm512_extracti32x8_epi32(all, 1));
     __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+    return _mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
 }
+INLINE v16 v_load_ints(const int32_t *p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 /// 16 floats, none beyond +-127, to the nearest bytes.
 INLINE void v_store_bytes(int8_t *p, v16 x) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x))); }
-/// The sum of 16 signed bytes.
-INLINE int32_t v_sum_bytes(const int8_t *p) {
-    __m128i four = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), _mm_loadu_si128((const void *)p));
+/// The sum of 16 signed bytes, and of 32.
+INLINE int32_t v_fold_ints(__m128i four) {
     four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+INLINE int32_t v_sum_16_bytes(const int8_t *p) {
+    return v_fold_ints(_mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), _mm_loadu_si128((const void *)p)));
+}
+INLINE int32_t v_sum_32_bytes(const int8_t *p) {
+    __m256i eight = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), _mm256_loadu_si256((const void *)p));
+    return v_fold_ints(_mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1)));
 }
 
 // ----------------------------------------------------------------- the multiply: LANES rows of a panel at a time
