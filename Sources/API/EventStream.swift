@@ -16,7 +16,7 @@ package struct EventStream: Sendable {
         let task = Task {
             await withDiscardingTaskGroup { group in
                 group.addTask {
-                    while (try? await Task.sleep(for: keepAlive)) != nil { emitter.breakSilence() }
+                    while (try? await Task.sleep(until: emitter.lastSent + keepAlive)) != nil { emitter.breakSilence(of: keepAlive) }
                 }
                 await produce(emitter)
                 group.cancelAll()
@@ -37,7 +37,7 @@ package struct EventStream: Sendable {
 package final class EventEmitter: Sendable {
     private struct State {
         var unsentBytes = 0
-        var wasSilent = true  // nothing emitted since the last look
+        var lastSent = ContinuousClock.now
         var overflowed = false
     }
 
@@ -54,12 +54,10 @@ package final class EventEmitter: Sendable {
     /// True when the client took its events too slowly and the stream was given up.
     var overflowed: Bool { state.withLock { $0.overflowed } }
 
-    func breakSilence() {
-        let silent = state.withLock { state in
-            defer { state.wasSilent = true }
-            return state.wasSilent
-        }
-        if silent { emit(": keep-alive\n\n") }
+    var lastSent: ContinuousClock.Instant { state.withLock(\.lastSent) }
+
+    func breakSilence(of time: Duration) {
+        if ContinuousClock.now - lastSent >= time { emit(": keep-alive\n\n") }
     }
 
     /// To be told of every frame that left for the client.
@@ -68,7 +66,7 @@ package final class EventEmitter: Sendable {
     private func emit(_ frame: String) {
         let fits = state.withLock { state in
             state.unsentBytes += frame.utf8.count
-            state.wasSilent = false
+            state.lastSent = .now
             if state.unsentBytes > RequestLimits.unsentBytes { state.overflowed = true }
             return !state.overflowed
         }

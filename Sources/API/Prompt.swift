@@ -13,12 +13,22 @@ enum Prompt {
                 "messages", "the model '\(APIError.echo(model.id))' has no chat template (use /v1/completions)")
         }
         var context = request.templateArguments
-        context["messages"] = .array(request.messages)
+        context["messages"] = .array(messages(request, for: template))
         if !request.tools.isEmpty { context["tools"] = .array(request.tools) }
         context["add_generation_prompt"] = .bool(true)
         context["bos_token"] = .string(text(of: model.tokenizer.bos, in: model.tokenizer))
         context["eos_token"] = .string(text(of: model.tokenizer.eos, in: model.tokenizer))
         return model.tokenizer.encode(segments: try template.render(context))
+    }
+
+    /// Templates that do not know the role `developer` get such messages as `system`, which is what it was called before.
+    private static func messages(_ request: ChatRequest, for template: ChatTemplate) -> [JSONValue] {
+        if template.source.contains("developer") { return request.messages }
+        return request.messages.map { message in
+            guard case .object(var object) = message, object["role"] == .string("developer") else { return message }
+            object["role"] = .string("system")
+            return .object(object)
+        }
     }
 
     /// Text as it stands, with the tokens that the model wants at its beginning.

@@ -142,3 +142,18 @@ extension JSONValue {
 }
 
 struct ClientFailure: Error, CustomStringConvertible { let description: String }
+
+final class Counter: Sendable {
+    private let number = Atomic(0)
+    func add() { number.add(1, ordering: .relaxed) }
+    var value: Int { number.load(ordering: .relaxed) }
+}
+
+/// Holds up a loader until it is opened.
+final class Gate: Sendable {
+    private let semaphore = DispatchSemaphore(value: 0)
+    func wait() { semaphore.wait() }
+    func open() { semaphore.signal() }
+}
+
+func closeSocket(_ socket: Int32) { close(socket) }

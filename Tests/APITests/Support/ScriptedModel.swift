@@ -109,6 +109,7 @@ private final class ScriptedStep: StepModel {
             slots[run.slot]?.said += 1
             if let limit = script.failsAfter, said >= limit { return [Float](repeating: .nan, count: vocabularySize) }
             var row = [Float](repeating: 0, count: vocabularySize)
+            row[Int(UInt8(ascii: "z"))] = 20  // the second choice, always
             let place = script.isEndless ? said % script.text.count : said
             row[place < script.text.count ? Int(script.text[place]) : Int(Script.end)] = 40
             return row
