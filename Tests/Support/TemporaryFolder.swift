@@ -8,7 +8,8 @@ public struct TemporaryFolder: Sendable {
     public let path: String
 
     public init() {
-        var template = Array("/tmp/lmx-test-XXXXXX".utf8CString)
+        let memory = access("/dev/shm", W_OK) == 0  // thousands of small files: not through a disk where there is a choice
+        var template = Array((memory ? "/dev/shm/lmx-test-XXXXXX" : "/tmp/lmx-test-XXXXXX").utf8CString)
         path = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
         Self.all.withLock { folders in
             if folders.isEmpty { atexit { TemporaryFolder.all.withLock { $0 }.forEach(TemporaryFolder.remove) } }

@@ -57,6 +57,10 @@ public enum ModelSources {
                 .missing, at: path, "is a safetensors file without a config.json beside it",
                 hint: "put config.json and tokenizer.json of the same model into its folder")
         }
+        if begins("version https://git-lfs") {
+            return ModelError(
+                .unrecognised, at: path, "is a pointer of Git LFS, not the file it stands for", hint: "git lfs pull, or download the file itself")
+        }
         if bytes.allSatisfy({ $0 >= 0x20 || (9...13).contains($0) }) {
             return ModelError(.unrecognised, at: path, "is a text file, beginning with \(ModelError.quoted(bytes.prefix(40)))", hint: readable)
         }

@@ -343,7 +343,10 @@
     private mutating func skipSpace() {
         while position < end {
             switch byte(position) {
-            case 0x20, 0x0A, 0x0D, 0x09: position += 1
+            case 0x20:
+                position += 1
+                while end - position >= 8, eightBytes(position) == 0x2020_2020_2020_2020 { position += 8 }  // indentation
+            case 0x0A, 0x0D, 0x09: position += 1
             default: return
             }
         }
@@ -373,8 +376,7 @@
         var hasEscapes = false
         while true {
             while end - index >= 8 {  // eight plain ASCII bytes at once
-                let word = unsafe UnsafeRawPointer(base + index).loadUnaligned(as: UInt64.self)
-                guard JSONText.isPlain(word) else { break }
+                guard JSONText.isPlain(eightBytes(index)) else { break }
                 index += 8
             }
             guard index < end else { throw JSONError(at: start - 1, "the string is not closed") }
@@ -410,6 +412,10 @@
     /// `index` is below `end`, always.
     @inline(__always)
     private func byte(_ index: Int) -> UInt8 { unsafe base[index] }
+
+    /// `index + 8` is not above `end`, always.
+    @inline(__always)
+    private func eightBytes(_ index: Int) -> UInt64 { unsafe UnsafeRawPointer(base + index).loadUnaligned(as: UInt64.self) }
 
     @inline(__always)
     private func isDigit(_ byte: UInt8) -> Bool { byte &- 48 < 10 }

@@ -90,7 +90,8 @@ struct JSONKeySet {
 
     private static let fewKeys = 12
     private var entries: [Entry] = []
-    private var table: [Int32] = []  // entry index + 1; 0 is free; a power of two
+    /// A power of two of slots: entry index + 1 in the low half, 0 is free; the hash's upper half above it.
+    private var table: [UInt64] = []
 
     mutating func removeAll() {
         entries.removeAll(keepingCapacity: true)
@@ -113,23 +114,26 @@ struct JSONKeySet {
             if entries.count > Self.fewKeys { grow() }
             return true
         }
+        let mark = Self.mark(entry)
         var slot = entry.hash & (table.count - 1)
         while table[slot] != 0 {
-            if same(entries[Int(table[slot]) - 1]) { return false }
+            if table[slot] & ~0xFFFF_FFFF == mark, same(entries[Int(table[slot] & 0xFFFF_FFFF) - 1]) { return false }
             slot = (slot + 1) & (table.count - 1)
         }
         entries.append(entry)
-        table[slot] = Int32(truncatingIfNeeded: entries.count)
+        table[slot] = mark | UInt64(entries.count)
         if entries.count * 2 > table.count { grow() }
         return true
     }
+
+    private static func mark(_ entry: Entry) -> UInt64 { UInt64(bitPattern: Int64(entry.hash)) & ~0xFFFF_FFFF }
 
     private mutating func grow() {
         table = Array(repeating: 0, count: Swift.max(table.count * 4, 64))
         for (index, entry) in entries.enumerated() {
             var slot = entry.hash & (table.count - 1)
             while table[slot] != 0 { slot = (slot + 1) & (table.count - 1) }
-            table[slot] = Int32(truncatingIfNeeded: index + 1)
+            table[slot] = Self.mark(entry) | UInt64(index + 1)
         }
     }
 }

@@ -145,6 +145,8 @@ struct TokenizerFile {
         let steps = try TokenizerSteps(normalizer: normalizer, preTokenizer: preTokenizer, postProcessor: postProcessor, place: place)
         var spec = TokenizerSpec(algorithm: steps.algorithm, preTokenizer: steps.preTokenizer)
         spec.addsSpacePrefix = steps.addsSpacePrefix
+        spec.spacePrefixOnlyAtStart = steps.spacePrefixOnlyAtStart
+        spec.spacePrefixYieldsToSpace = steps.spacePrefixYieldsToSpace
         spec.composesUnicode = steps.composesUnicode
         spec.ignoresMerges = ignoresMerges
         spec.merges = merges

@@ -7,6 +7,8 @@ struct TokenizerSteps {
     private(set) var algorithm = TokenizerSpec.Algorithm.rankedPairs
     private(set) var preTokenizer = TokenizerSpec.PreTokenizer.none
     private(set) var addsSpacePrefix = false
+    private(set) var spacePrefixOnlyAtStart = false
+    private(set) var spacePrefixYieldsToSpace = false
     private(set) var composesUnicode = false
     private(set) var begin: Int?  // the id put before every text
     private(set) var end: Int?  // and after it
@@ -94,9 +96,11 @@ struct TokenizerSteps {
             throw ModelError(.unsupported, at: place, "has a Metaspace pre-tokenizer that splits words", hint: "\"split\": false is read")
         }
         marksSpaces = true
+        spacePrefixYieldsToSpace = true
         switch step["prepend_scheme"] {
         case .string("never")?: break
-        case .string("always")?, .string("first")?: addsSpacePrefix = true
+        case .string("always")?: addsSpacePrefix = true
+        case .string("first")?: (addsSpacePrefix, spacePrefixOnlyAtStart) = (true, true)
         default: addsSpacePrefix = step["add_prefix_space"] != .bool(false)
         }
     }
