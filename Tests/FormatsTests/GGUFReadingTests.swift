@@ -191,6 +191,49 @@ extension GGUFBuilder {
         #expect(offset(UInt64(Int.max) + 1)?.kind == .outOfRange)
     }
 
+    /// One below, one above.
+    @Test func limitsHaveEdges() throws {
+        func with(_ change: (inout GGUFBuilder) -> Void) -> [UInt8] {
+            var file = GGUFBuilder()
+            change(&file)
+            return file.bytes()
+        }
+        func keys(_ count: Int) -> [UInt8] { with { file in for number in 1..<count { file.values.append(("k\(number)", .u8(0))) } } }
+        #expect(throws: Never.self) { try open(keys(Limits.ggufKeys)) }
+        #expect((#expect(throws: ModelError.self) { try open(keys(Limits.ggufKeys + 1)) })?.kind == .outOfRange)
+
+        func tensors(_ count: Int) -> [UInt8] { with { file in for number in 0..<count { file.add("t\(number)", 1) } } }
+        #expect(try open(tensors(Limits.ggufTensors)).records.count == Limits.ggufTensors)
+        #expect((#expect(throws: ModelError.self) { try open(tensors(Limits.ggufTensors + 1)) })?.kind == .outOfRange)
+
+        func elements(_ count: Int) -> [UInt8] {
+            with {
+                var list = ByteBuilder()
+                list.u32(0)
+                list.u64(UInt64(count))
+                $0.values.append(("list", .raw(9, list.bytes + [UInt8](repeating: 1, count: count))))
+            }
+        }
+        #expect(throws: Never.self) { try open(elements(Limits.ggufArrayElements)) }
+        #expect((#expect(throws: ModelError.self) { try open(elements(Limits.ggufArrayElements + 1)) })?.kind == .outOfRange)
+
+        func text(_ count: Int) -> [UInt8] { with { $0.values.append(("text", .text(String(repeating: "x", count: count)))) } }
+        #expect(throws: Never.self) { try open(text(Limits.ggufStringBytes)) }
+        #expect((#expect(throws: ModelError.self) { try open(text(Limits.ggufStringBytes + 1)) })?.kind == .outOfRange)
+
+        func name(_ count: Int) -> [UInt8] { with { $0.add(String(repeating: "n", count: count), 1) } }
+        #expect(throws: Never.self) { try open(name(Limits.tensorNameBytes)) }
+        #expect((#expect(throws: ModelError.self) { try open(name(Limits.tensorNameBytes + 1)) })?.kind == .outOfRange)
+
+        func template(_ count: Int) throws -> any ModelSource {
+            var file = GGUFBuilder.small
+            file.set("tokenizer.chat_template", .text(String(repeating: "x", count: count)))
+            return try open(file.bytes())
+        }
+        #expect(try template(Limits.templateBytes).tokenizer?.chatTemplate?.count == Limits.templateBytes)
+        #expect(throws: ModelError.self) { try template(Limits.templateBytes + 1) }
+    }
+
     // MARK: split files
 
     private func shards(_ change: (Int, inout GGUFBuilder) -> Void = { _, _ in }) -> TemporaryFolder {
@@ -213,6 +256,7 @@ extension GGUFBuilder {
     @Test(arguments: 1...3)
     func aSplitModelOpensByAnyOfItsShards(_ shard: Int) throws {
         let folder = shards()
+        #expect(try ModelSources.open(folder.path).records.count == 4)
         let source = try ModelSources.open(folder.path + "/big-0000\(shard)-of-00003.gguf")
         #expect(source.records.count == 4 && source.storages.count == 3)
         #expect(source.records["blk.2.weight"]?.planes[0].file == 2)

@@ -42,7 +42,9 @@ import Weights
         folder.write(SafetensorsBuilder().bytes(), to: "model.safetensors")
         #expect(kind()?.kind == .missing)
         folder.write(GGUFBuilder.small.bytes(), to: "a.gguf")
-        #expect(kind()?.hint == "open the file a.gguf in it")
+        #expect(throws: Never.self) { try ModelSources.open(folder.path) }  // the one GGUF file of a folder
+        folder.write(GGUFBuilder.small.bytes(), to: "b.gguf")
+        #expect(kind()?.hint == #"open one of them: "a.gguf", "b.gguf""#)
         let absent = #expect(throws: ModelError.self) { try ModelSources.open(folder.path + "/absent") }
         #expect(absent?.description == "\(folder.path)/absent: does not exist")
         let device = #expect(throws: ModelError.self) { try ModelSources.open("/dev/zero") }

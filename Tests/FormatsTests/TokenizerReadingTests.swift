@@ -226,6 +226,18 @@ import Weights
         #expect(refusal { $0.files["tokenizer_config.json"] = #"{"chat_template":"\#(long)"}"# }?.kind == .outOfRange)
     }
 
+    /// One below, one above.
+    @Test func limitsHaveEdges() throws {
+        func added(_ count: Int) -> String {
+            "[" + (0..<count).map { #"{"id":\#($0 + 4),"content":"<\#($0)>","special":true}"# }.joined(separator: ",") + "]"
+        }
+        #expect(try spec { $0.added = added(Limits.addedTokens) }.addedTokens.count == Limits.addedTokens)
+        #expect(refusal { $0.added = added(Limits.addedTokens + 1) }?.kind == .outOfRange)
+        let space = String(repeating: " ", count: Limits.tokenizerStepBytes)
+        #expect(throws: Never.self) { try spec { $0.normalizer = "{\(space.dropLast(20))\"type\":\"NFC\"}" } }
+        #expect(refusal { $0.normalizer = "{\(space)\"type\":\"NFC\"}" }?.kind == .outOfRange)
+    }
+
     // MARK: the same vocabulary through two formats
 
     @Test(arguments: ["llama", "smollm2", "qwen2", "qwen3"])

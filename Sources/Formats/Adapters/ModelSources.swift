@@ -9,7 +9,22 @@ public enum ModelSources {
     ///   claims them, else what the adapter finds wrong.
     public static func open(_ path: String) throws(ModelError) -> any ModelSource {
         for adapter in all where adapter.recognises(path) { return try adapter.init(opening: path) }
+        if let file = onlyGGUF(in: path) { return try GGUFSource(opening: file) }
         throw refusal(of: path)
+    }
+
+    /// The one GGUF model of a folder, which may be split into shards; nil where there are several or none.
+    private static func onlyGGUF(in folder: String) -> String? {
+        guard FileBytes.isDirectory(folder), let names = FileBytes.names(in: folder) else { return nil }
+        let files = names.filter { $0.hasSuffix(".gguf") && !$0.hasPrefix("mmproj") }  // a projector of images is no model
+        guard let first = files.first else { return nil }
+        guard files.count == 1 || (first.contains("-00001-of-") && files.allSatisfy { isShard($0, of: first) }) else { return nil }
+        return folder + (folder.hasSuffix("/") ? "" : "/") + first
+    }
+
+    private static func isShard(_ name: String, of first: String) -> Bool {
+        let tail = "-00001-of-00003.gguf".utf8.count
+        return name.utf8.count == first.utf8.count && name.utf8.dropLast(tail).elementsEqual(first.utf8.dropLast(tail))
     }
 
     private static func refusal(of path: String) -> ModelError {
@@ -18,11 +33,15 @@ public enum ModelSources {
         if FileBytes.isDirectory(path) {
             guard let names = FileBytes.names(in: path) else { return ModelError(.unreadable, at: path, "cannot be listed") }
             if names.isEmpty { return ModelError(.unrecognised, at: path, "is an empty folder", hint: readable) }
-            if let name = names.first(where: { $0.hasSuffix(".gguf") }) {
-                return ModelError(.unrecognised, at: path, "is a folder", hint: "open the file \(name) in it")
+            let models = names.filter { $0.hasSuffix(".gguf") }
+            if !models.isEmpty {
+                return ModelError(
+                    .unrecognised, at: path, "is a folder of several GGUF files",
+                    hint: "open one of them: \(models.prefix(4).map { ModelError.quoted($0) }.joined(separator: ", "))")
             }
             if names.contains(where: { $0.hasSuffix(".safetensors") }) {
-                return ModelError(.missing, at: path, "has *.safetensors but no config.json", hint: "fetch config.json of the same model")
+                return ModelError(
+                    .missing, at: path, "has *.safetensors but no config.json", hint: "fetch config.json of the same model")
             }
             if names.contains(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".pth") || $0.hasSuffix(".pt") }) {
                 return ModelError(
@@ -62,8 +81,11 @@ public enum ModelSources {
                 .unrecognised, at: path, "is a pointer of Git LFS, not the file it stands for", hint: "git lfs pull, or download the file itself")
         }
         if bytes.allSatisfy({ $0 >= 0x20 || (9...13).contains($0) }) {
-            return ModelError(.unrecognised, at: path, "is a text file, beginning with \(ModelError.quoted(bytes.prefix(40)))", hint: readable)
+            return ModelError(
+                .unrecognised, at: path, "is a text file, beginning with \(ModelError.quoted(bytes.prefix(40)))", hint: readable)
         }
-        return ModelError(.unrecognised, at: path, "is of no format that LMX knows, beginning with \(ModelError.quoted(bytes.prefix(8)))", hint: readable)
+        return ModelError(
+            .unrecognised, at: path, "is of no format that LMX knows, beginning with \(ModelError.quoted(bytes.prefix(8)))",
+            hint: readable)
     }
 }

@@ -40,7 +40,8 @@ public enum Limits {
     public static let jsonDepthOfFiles = 128
     public static let jsonDepthOfRequests = 64
     public static let jsonNumberBytes = 1024
-    public static let configurationBytes = 64 << 20
+    public static let configurationBytes = 16 << 20
+    public static let tokenizerStepBytes = 1 << 20  // of one normalizer, pre-tokenizer or post-processor
 }
 
 /// Arithmetic on sizes from a file: nil instead of an overflow.

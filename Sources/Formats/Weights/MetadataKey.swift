@@ -45,7 +45,9 @@ public struct MetadataKey: Sendable, Hashable {
         gguf: ["#.rope.freq_base_swa"], huggingFace: ["rope_local_base_freq", "rope_parameters.sliding_attention.rope_theta"])
     public static let ropeDimensionCount  = MetadataKey(gguf: ["#.rope.dimension_count"])
     public static let partialRotaryFactor = MetadataKey(
-        huggingFace: ["partial_rotary_factor", "rope_parameters.partial_rotary_factor", "rope_parameters.full_attention.partial_rotary_factor"])
+        huggingFace: [
+            "partial_rotary_factor", "rope_parameters.partial_rotary_factor", "rope_parameters.full_attention.partial_rotary_factor",
+        ])
     /// `none`, `default`, `linear`, `llama3`, `yarn`, `longrope`, `dynamic` …
     public static let ropeScalingType     = rope("#.rope.scaling.type", scaling: "rope_type", "type")
     public static let ropeScalingFactor   = rope("#.rope.scaling.factor", "#.rope.scale_linear", scaling: "factor")

@@ -15,7 +15,7 @@ public enum QuantFormats {
         if let name = unread[type] { return ("has type \(name) (\(type))", "LMX does not read it yet; \(readable)") }
         if let name = removed[type] { return ("has type \(name) (\(type)), which ggml has removed", "convert the model anew") }
         if let name = activationOnly[type] { return ("has type \(name) (\(type)), which is for activations, not for weights", nil) }
-        if let name = private_ik[type] {
+        if let name = ofIkLlama[type] {
             return ("has type \(name) (\(type)) of ik_llama.cpp", "a private type of that program; \(readable)")
         }
         if (97...399).contains(type) {
@@ -37,7 +37,7 @@ public enum QuantFormats {
         4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8",
     ]
     private static let activationOnly: [UInt32: String] = [9: "Q8_1", 15: "Q8_K"]
-    private static let private_ik: [UInt32: String] = [
+    private static let ofIkLlama: [UInt32: String] = [
         97: "Q8_0_X4", 98: "Q8_1_X4", 99: "Q8_2_X4", 133: "Q6_0", 134: "IQ1_BN", 135: "IQ2_BN", 136: "Q8_K64", 137: "IQ2_K",
         138: "IQ3_K", 139: "IQ4_K", 140: "IQ5_K", 141: "IQ6_K", 144: "IQ4_KS", 145: "IQ2_KS", 146: "IQ4_KSS", 147: "Q8_K16",
         148: "Q8_K32", 149: "Q8_KR8", 150: "Q8_K128", 151: "Q8_KV", 152: "IQ5_KS", 153: "IQ2_KT", 154: "IQ3_KT", 155: "IQ4_KT",

@@ -133,7 +133,8 @@ struct GGUFHeader {
         let columns = shape[rank - 1]
         guard columns % format.valuesPerBlock == 0, let rowBytes = format.rowBytes(columns: columns)?.first else {
             throw ModelError(
-                .malformed, at: place, "has rows of \(columns) values, which is no multiple of the \(format.valuesPerBlock) of \(format.name)")
+                .malformed, at: place,
+                "has rows of \(columns) values, which is no multiple of the \(format.valuesPerBlock) of \(format.name)")
         }
         guard let byteCount = CheckedSize.product([count / columns, rowBytes]) else {
             throw ModelError(.outOfRange, at: place, "is too large")

@@ -92,10 +92,11 @@ struct GGUFShards {
     }
 
     func check(_ header: GGUFHeader, index: Int) throws(ModelError) {
-        guard try header.int("split.no") == index, try header.int("split.count") == count else {
+        let number = try header.int("split.no"), stated = try header.int("split.count")
+        guard number == index, stated == count else {
             throw ModelError(
-                .mismatched, at: header.place,
-                "is named as shard \(index + 1) of \(count), but says it is shard \((try header.int("split.no") ?? -1).advancedSafely) of \(try header.int("split.count") ?? 0)")
+                .mismatched, at: header.place, "is named as shard \(index + 1) of \(count)",
+                hint: "its split.no is \(number.map(String.init) ?? "absent"), its split.count \(stated.map(String.init) ?? "absent")")
         }
     }
 
@@ -107,9 +108,4 @@ struct GGUFShards {
             }
         }
     }
-}
-
-extension Int {
-    /// One more, for people who count from one.
-    fileprivate var advancedSafely: Int { self &+ 1 }
 }

@@ -144,7 +144,8 @@ struct GGUFTokenizer {
             tokens.append(.init(id: id, content: content, special: kind != .userDefined))
         }
         guard tokens.count <= Limits.addedTokens else {
-            throw ModelError(.outOfRange, at: place, "has \(tokens.count) control and user-defined pieces", hint: "at most \(Limits.addedTokens)")
+            throw ModelError(
+                .outOfRange, at: place, "has \(tokens.count) control and user-defined pieces", hint: "at most \(Limits.addedTokens)")
         }
         return tokens
     }
@@ -153,7 +154,8 @@ struct GGUFTokenizer {
         func template(_ key: String) throws(ModelError) -> String? {
             guard let text = try header.text(key) else { return nil }
             guard text.utf8.count <= Limits.templateBytes else {
-                throw ModelError(.outOfRange, at: place, "\(key) is \(text.utf8.count) bytes long", hint: "at most \(Limits.templateBytes)")
+                throw ModelError(
+                    .outOfRange, at: place, "\(key) is \(text.utf8.count) bytes long", hint: "at most \(Limits.templateBytes)")
             }
             return text
         }

@@ -73,7 +73,8 @@ extension GGUFHeader {
     /// Passes an array and notes where its elements lie.
     private static func array(_ reader: inout ByteReader, _ key: String, depth: Int) throws(ModelError) -> List {
         guard depth <= Limits.ggufArrayNesting else {
-            throw ModelError(.outOfRange, at: reader.place, "\(ModelError.quoted(key)) has arrays nested more than \(Limits.ggufArrayNesting) deep")
+            throw ModelError(
+                .outOfRange, at: reader.place, "\(ModelError.quoted(key)) has arrays nested more than \(Limits.ggufArrayNesting) deep")
         }
         let type = try self.type(&reader, key)
         let count = try reader.count(

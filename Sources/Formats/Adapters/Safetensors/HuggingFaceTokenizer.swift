@@ -101,7 +101,8 @@ struct HuggingFaceTokenizer {
             }
             for entry in list {
                 guard case .string(let name)? = entry["name"], case .string(let text)? = entry["template"] else {
-                    throw ModelError(.malformed, at: folder.file("tokenizer_config.json"), "chat_template has an entry without name or template")
+                    throw ModelError(
+                        .malformed, at: folder.file("tokenizer_config.json"), "chat_template has an entry without name or template")
                 }
                 spec.namedTemplates[name] = try checked(text, folder.file("tokenizer_config.json"))
             }
@@ -121,7 +122,8 @@ struct HuggingFaceTokenizer {
 
     private func checked(_ text: String, _ place: String) throws(ModelError) -> String {
         guard text.utf8.count <= Limits.templateBytes else {
-            throw ModelError(.outOfRange, at: place, "has a chat template of \(text.utf8.count) bytes", hint: "at most \(Limits.templateBytes)")
+            throw ModelError(
+                .outOfRange, at: place, "has a chat template of \(text.utf8.count) bytes", hint: "at most \(Limits.templateBytes)")
         }
         return text
     }

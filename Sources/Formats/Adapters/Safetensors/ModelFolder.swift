@@ -13,7 +13,8 @@ struct ModelFolder {
             let parts = given.split(separator: "/", omittingEmptySubsequences: false)
             guard let last = parts.last else { return nil }
             let name = String(last)
-            guard name == "config.json" || FileBytes.beginning(of: given, count: 16).map(SafetensorsHeader.recognises) == true else { return nil }
+            let isWeights = FileBytes.beginning(of: given, count: 16).map(SafetensorsHeader.recognises) == true
+            guard name == "config.json" || isWeights else { return nil }
             folder = parts.count == 1 ? "." : parts.count == 2 && parts[0].isEmpty ? "/" : parts.dropLast().joined(separator: "/")
             if name != "config.json", !Self.isWeights(name) { file = name }
         }

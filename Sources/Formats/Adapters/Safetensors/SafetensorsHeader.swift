@@ -138,7 +138,7 @@ struct SafetensorsHeader {
                 let what = tensor.range.lowerBound > end ? "leaves a hole before it" : "overlaps another tensor"
                 throw ModelError(
                     .malformed, at: "\(place): \(ModelError.quoted(tensor.name.bytes))",
-                    "\(what): it begins at the offset \(tensor.range.lowerBound - data.lowerBound), the ones before end at \(end - data.lowerBound)")
+                    "\(what): it begins at \(tensor.range.lowerBound - data.lowerBound), the ones before end at \(end - data.lowerBound)")
             }
             end = tensor.range.upperBound
         }

@@ -126,7 +126,7 @@ struct QuantisedLayers {
         guard let format = Affine.make(bits: layer.bits, group: layer.group, scale: number) else {
             throw ModelError(
                 .unsupported, at: place, "is quantised to \(layer.bits) bits in groups of \(layer.group)",
-                hint: "\(Affine.widths.map(String.init).joined(separator: " and ")) bits in groups of \(Affine.groups.map(String.init).joined(separator: ", ")) are read")
+                hint: "4 and 8 bits in groups of 32, 64 and 128 are read")
         }
         let shape = Array(codes.tensor.shape.dropLast()) + [columns]
         guard let count = CheckedSize.product(shape), count <= Limits.tensorValues else {

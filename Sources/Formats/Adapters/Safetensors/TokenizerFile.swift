@@ -28,16 +28,28 @@ struct TokenizerFile {
             } else if scanner.keyIs("added_tokens") {
                 try readAdded(&scanner)
             } else if scanner.keyIs("normalizer") {
-                normalizer = try scanner.readValue()
+                normalizer = try smallValue(&scanner)
             } else if scanner.keyIs("pre_tokenizer") {
-                preTokenizer = try scanner.readValue()
+                preTokenizer = try smallValue(&scanner)
             } else if scanner.keyIs("post_processor") {
-                postProcessor = try scanner.readValue()
+                postProcessor = try smallValue(&scanner)
             } else {
                 try scanner.skip()
             }
         }
         try scanner.finish()
+    }
+
+    /// A tree takes many times the memory of its text, so its text must be short.
+    private func smallValue(_ scanner: inout JSONScanner) throws -> JSONValue {
+        var ahead = scanner
+        try ahead.skip()
+        guard ahead.position - scanner.position <= Limits.tokenizerStepBytes else {
+            throw ModelError(
+                .outOfRange, at: place, "has a \(scanner.keyText) of \(ahead.position - scanner.position) bytes",
+                hint: "at most \(Limits.tokenizerStepBytes)")
+        }
+        return try scanner.readValue()
     }
 
     private mutating func readModel(_ scanner: inout JSONScanner) throws {
@@ -54,7 +66,8 @@ struct TokenizerFile {
             } else if scanner.keyIs("type") {
                 modelType = try scanner.readString()
                 if let modelType, modelType != "BPE" {
-                    throw ModelError(.unsupported, at: place, "has the tokenizer model \(ModelError.quoted(modelType))", hint: "BPE is read")
+                    throw ModelError(
+                        .unsupported, at: place, "has the tokenizer model \(ModelError.quoted(modelType))", hint: "BPE is read")
                 }
             } else if scanner.keyIs("unk_token"), try scanner.peek() == .string {
                 unknown = try scanner.readBytes()
