@@ -48,7 +48,7 @@ let package = Package(
             name: "API",
             dependencies: [
                 "Engine", "Text", "Weights",
-                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Hummingbird", package: "hummingbird"), .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -73,8 +73,15 @@ let package = Package(
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels", "Formats", "Weights", "TestSupport"], path: "Tests/ComputeTests", swiftSettings: language),
         .testTarget(name: "TextTests", dependencies: ["Text", "Formats", "Weights", "TestSupport"], path: "Tests/TextTests", swiftSettings: language),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "Compute", "Text", "Formats", "Weights", "TestSupport"], path: "Tests/EngineTests", swiftSettings: language),
-        .testTarget(name: "APITests", dependencies: ["API", "Engine", "Text", "Weights", "TestSupport"], path: "Tests/APITests", swiftSettings: language),
-        .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "Weights"], path: "Tests/EndToEndTests", swiftSettings: language),
+        .testTarget(
+            name: "APITests",
+            dependencies: [
+                "API", "Engine", "Text", "Weights", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Tests/APITests", swiftSettings: language),
+        .testTarget(name: "EndToEndTests", dependencies: ["Compute", "Formats", "Text", "TestSupport", "Weights"], path: "Tests/EndToEndTests", swiftSettings: language),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

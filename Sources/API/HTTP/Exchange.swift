@@ -1,4 +1,3 @@
-import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import NIOCore
@@ -66,7 +65,7 @@ struct Exchange: Sendable {
         head.headerFields[.xContentTypeOptions] = "nosniff"
         if response.closes { head.headerFields[.connection] = "close" }
         for field in response.fields {
-            if let name = HTTPField.Name(field.name) { head.headerFields[name] = field.value }
+            if let name = HTTPFields.Element.Name(field.name) { head.headerFields[name] = field.value }
         }
         switch response.reply {
         case nil:
