@@ -44,6 +44,10 @@ struct LifecycleTests {
                 throw problem
             }
         }
+        do {
+            _ = try await engine.load("x", expectedBytes: .max) { _ in throw problem }
+            Issue.record("loaded into memory that is not there")
+        } catch { #expect(error.code == "insufficient_memory") }
         let status = engine.status()
         #expect(status.models.isEmpty && status.loading.isEmpty)
         try await engine.load(fake: "x")

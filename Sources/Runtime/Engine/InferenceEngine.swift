@@ -32,7 +32,10 @@ public actor InferenceEngine {
     ///
     /// A load goes on when the caller is cancelled. A second load of the same id joins the first; loads of different ids
     /// follow one another, so that each sees the memory that the one before it has left.
-    public func load(_ id: String, using loader: @escaping Loader) async throws(EngineError) -> LoadReport {
+    ///
+    /// - Parameter expectedBytes: what the weights will take, refused with `insufficientMemory` before the loader runs where
+    ///   it does not fit beside what is loaded. 0 leaves the question to the loader.
+    public func load(_ id: String, expectedBytes: Int = 0, using loader: @escaping Loader) async throws(EngineError) -> LoadReport {
         while true {
             if registry.isShuttingDown { throw .shuttingDown }
             switch places[id] {
@@ -44,7 +47,7 @@ public actor InferenceEngine {
                 registry.beginLoading(id)
                 let task = Task {
                     _ = await before?.value
-                    return await perform(loader, for: id)
+                    return await perform(loader, for: id, expectedBytes: expectedBytes)
                 }
                 places[id] = .loading(task)
                 lastLoad = task
@@ -53,7 +56,7 @@ public actor InferenceEngine {
         }
     }
 
-    private func perform(_ loader: @escaping Loader, for id: String) async -> Result<LoadReport, EngineError> {
+    private func perform(_ loader: @escaping Loader, for id: String, expectedBytes: Int) async -> Result<LoadReport, EngineError> {
         let result: Result<ModelRecord, EngineError>
         if !thread.start() {
             result = .failure(.loadFailed(ModelError(.insufficientMemory, at: id, "the system grants no thread")))
@@ -61,7 +64,9 @@ public actor InferenceEngine {
             let untouched = registry.records.reduce(0) { $0 + $1.untouchedCacheBytes }
             let key = registry.number()
             let prepared = await WorkerThread.run(name: "lmx-load") { [registry, options] in
-                let result = Preparation(options: options, registry: registry, id: id, key: key, untouchedBytes: untouched).run(loader)
+                let preparation = Preparation(
+                    options: options, registry: registry, id: id, key: key, expectedBytes: expectedBytes, untouchedBytes: untouched)
+                let result = preparation.run(loader)
                 MemoryGuard.releaseFreed()
                 return result
             }

@@ -80,7 +80,7 @@ public struct ServedModel: Sendable {
     public let template: ChatTemplate?
     /// The most tokens of prompt and answer together: what was asked for, what the model was made for, what memory allows.
     public let contextLength: Int
-    /// Weights, cache and working memory.
+    /// Weights and cache.
     public let memoryBytes: Int
     public let loadedAt: Double  // seconds since 1970
     public let loadSeconds: Double

@@ -6,6 +6,7 @@ struct Preparation: Sendable {
     let registry: EngineRegistry
     let id: String
     let key: UInt64
+    let expectedBytes: Int
     /// What caches of other models may still come to take.
     let untouchedBytes: Int
 
@@ -19,6 +20,7 @@ struct Preparation: Sendable {
 
     private func prepare(_ loader: InferenceEngine.Loader) throws(EngineError) -> Resident {
         if registry.isShuttingDown { throw .shuttingDown }
+        try MemoryGuard.require(expectedBytes, available: available())
         let begun = Clock.seconds
         let loaded: LoadedModel
         do {
