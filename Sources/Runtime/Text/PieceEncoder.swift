@@ -201,7 +201,8 @@ struct PieceEncoder: Sendable {
             let spelled = spec.merges[rank]
             // The first byte may itself be a space: some vocabularies spell it as it is.
             guard let space = spelled.dropFirst().firstIndex(of: 0x20), space + 1 < spelled.endIndex else {
-                throw ModelError(.malformed, at: "tokenizer: merge \(rank)", "\(ModelError.quoted(spelled)) is not two pieces with a space between")
+                throw ModelError(
+                    .malformed, at: "tokenizer: merge \(rank)", "\(ModelError.quoted(spelled)) is not two pieces with a space between")
             }
             merge.removeAll(keepingCapacity: true)
             append(spelled[..<space], byteLevel: spec.algorithm == .byteLevelPairs, to: &merge)
@@ -212,7 +213,9 @@ struct PieceEncoder: Sendable {
             let right = vocabulary.find(in: text, from: middle, to: text.count)
             let joined = vocabulary.find(in: text, from: 0, to: text.count)
             guard left >= 0, right >= 0, joined >= 0 else {
-                throw ModelError(.mismatched, at: "tokenizer: merge \(rank)", "\(ModelError.quoted(spelled)) joins or makes a piece that the vocabulary lacks")
+                throw ModelError(
+                    .mismatched, at: "tokenizer: merge \(rank)",
+                    "\(ModelError.quoted(spelled)) joins or makes a piece that the vocabulary lacks")
             }
             table.insert(left, right, rank: UInt32(truncatingIfNeeded: rank), joined: joined)
         }

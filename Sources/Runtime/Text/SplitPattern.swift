@@ -107,9 +107,12 @@ enum SplitStep: Sendable {
                 guard start + offset < end, (0x30...0x39).contains(text[start + offset]) else { return start }
             }
             return start + 3
-        case .falconPunctuation: return run(scalars, text, from: start, orAt: start, end: end) { $0.kind.contains(.punctuation) || $0.isASCIISymbol }
+        case .falconPunctuation:
+            return run(scalars, text, from: start, orAt: start, end: end) { $0.kind.contains(.punctuation) || $0.isASCIISymbol }
         case .eastAsian:
-            return run(scalars, text, from: start, orAt: start, end: end) { (0x800...0x9FA5).contains($0.value) || (0xAC00...0xD7FF).contains($0.value) }
+            return run(scalars, text, from: start, orAt: start, end: end) {
+                (0x800...0x9FA5).contains($0.value) || (0xAC00...0xD7FF).contains($0.value)
+            }
         case .deepseekLetters:
             let from = first.kind.contains(.space) ? start + first.length : start
             return run(scalars, text, from: from, orAt: start, end: end) { DeepseekLetters.contains($0.value) }

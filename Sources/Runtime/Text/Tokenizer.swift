@@ -48,7 +48,8 @@ public struct Tokenizer: Sendable {
         addsEOS = spec.addsEOS
         bos = spec.bos.map { Int32(truncatingIfNeeded: $0) }
         eos = spec.eos.map { Int32(truncatingIfNeeded: $0) }
-        endOfGeneration = Set((spec.endOfGeneration + [spec.eos, spec.eot, spec.eom].compactMap(\.self)).map { Int32(truncatingIfNeeded: $0) })
+        endOfGeneration = Set(
+            (spec.endOfGeneration + [spec.eos, spec.eot, spec.eom].compactMap(\.self)).map { Int32(truncatingIfNeeded: $0) })
         longestPiece = max(vocabulary.longest, 1)
     }
 
@@ -115,11 +116,14 @@ extension Tokenizer {
         var search = 0
         var span = 0  // index in `userText` of the first that does not end before `search`
         var prefix = spacePrefix  // whether the next text is read as if it began with a space
-        while let match = added.next(in: text, from: search, where: { token, range in
-            guard token.special else { return true }
-            while span < userText.count, userText[span].upperBound <= range.lowerBound { span += 1 }
-            return span == userText.count || userText[span].lowerBound >= range.upperBound
-        }) {
+        while let match = added.next(
+            in: text, from: search,
+            where: { token, range in
+                guard token.special else { return true }
+                while span < userText.count, userText[span].upperBound <= range.lowerBound { span += 1 }
+                return span == userText.count || userText[span].lowerBound >= range.upperBound
+            })
+        {
             search = match.range.upperBound
             if match.token.singleWord, !standsAlone(text, match.range) { continue }
             let before = match.token.stripsLeft ? textEnd(text, start..<match.range.lowerBound) : match.range.lowerBound
@@ -204,7 +208,7 @@ extension Tokenizer {
             let spelled = spec.pieces[id]
             let kind = spec.kinds[id]
             piece.removeAll(keepingCapacity: true)
-            var isSpelled = true  // in the byte-level alphabet; else no word can become this piece
+            var isSpelled = true  // in the byte-level alphabet, or with ▁ for every space; else no word can become this piece
             switch spec.algorithm {
             case .byteLevelPairs:
                 if let content = contents[id] { piece += content } else { isSpelled = ByteAlphabet.decode(spelled, into: &piece) }
@@ -214,13 +218,14 @@ extension Tokenizer {
                 } else {
                     let content = contents[id] ?? spelled
                     SpaceMark.decode(content.span, into: &piece)
+                    isSpelled = !spelled.contains(0x20)
                 }
             }
             // Control tokens are no keys: text must not merge into them. Byte pieces are not searched for by what they spell.
             let isKey =
                 switch kind {
                 case .control, .unknown, .byte: false
-                case .userDefined: spec.algorithm != .byteLevelPairs
+                case .userDefined: isSpelled && spec.algorithm != .byteLevelPairs
                 case .normal, .unused: isSpelled
                 }
             vocabulary.append(piece)
@@ -248,13 +253,18 @@ extension Tokenizer {
         }
         for token in spec.addedTokens {
             guard token.id >= 0, token.id < count else {
-                throw ModelError(.outOfRange, at: "tokenizer", "added token \(ModelError.quoted(token.content)) has id \(token.id) of \(count)")
+                throw ModelError(
+                    .outOfRange, at: "tokenizer", "added token \(ModelError.quoted(token.content)) has id \(token.id) of \(count)")
             }
             guard (1...1024).contains(token.content.count) else {
-                throw ModelError(.outOfRange, at: "tokenizer", "added token \(token.id) is \(token.content.count) bytes long; 1 to 1024 are possible")
+                throw ModelError(
+                    .outOfRange, at: "tokenizer", "added token \(token.id) is \(token.content.count) bytes long; 1 to 1024 are possible")
             }
         }
-        let named = [("bos", spec.bos), ("eos", spec.eos), ("eot", spec.eot), ("eom", spec.eom), ("unknown", spec.unknown), ("padding", spec.padding)]
+        let named = [
+            ("bos", spec.bos), ("eos", spec.eos), ("eot", spec.eot), ("eom", spec.eom), ("unknown", spec.unknown),
+            ("padding", spec.padding),
+        ]
         for (name, id) in named + spec.endOfGeneration.map({ ("end-of-generation", Optional($0)) }) {
             if let id, id < 0 || id >= count {
                 throw ModelError(.outOfRange, at: "tokenizer", "the \(name) token has id \(id) of \(count)")

@@ -46,13 +46,17 @@ struct Scalars: Sendable {
     private func longScalar(_ text: Span<UInt8>, at position: Int, end: Int) -> Scalar {
         let (value, length) = UTF8Decoding.scalar(in: text, at: position, end: end)
         let kind: UInt8 =
-            if value < UInt32(classes.count) { classes[Int(value)] } else if (0xE0100..<0xE01F0).contains(value) { UnicodeClass.mark.rawValue } else { 0 }
+            if value < UInt32(classes.count) { classes[Int(value)] } else if (0xE0100..<0xE01F0).contains(value) {
+                UnicodeClass.mark.rawValue
+            } else { 0 }
         return Scalar(value: value, kind: UnicodeClass(rawValue: kind), length: length)
     }
 
     /// The class at `position`; empty at the end.
     @inline(__always)
-    func kind(_ text: Span<UInt8>, at position: Int, end: Int) -> UnicodeClass { position < end ? scalar(text, at: position, end: end).kind : [] }
+    func kind(_ text: Span<UInt8>, at position: Int, end: Int) -> UnicodeClass {
+        position < end ? scalar(text, at: position, end: end).kind : []
+    }
 
     /// The first position from `position` on whose code point has none of the bits that `kinds` asks for.
     @inline(__always)
