@@ -63,7 +63,7 @@ def main(folder):
     for point in range(limit, 0x110000):  # the reader relies on it: nothing but variation selectors up there
         assert table[point] == (4 if point in variation else 0), hex(point)
     packed = [first << 8 | value for first, value in ranges(lambda c: table[c], limit)]
-    write(folder + "/UnicodeClassTable.swift", "What every code point is, as ranges.", "UnicodeClassTable",
+    write(folder + "/UnicodeClass+Generated.swift", "What every code point is, as ranges.", "UnicodeClassTable",
           [array("ranges", "`first code point << 8 | class`, up to the next entry; from 0x40000 on there are only variation selectors.",
                  packed, 8)])
 
@@ -93,7 +93,7 @@ def main(folder):
 
     concerned = ranges(touched, 0x30000)
     assert not any(touched(c) for c in range(0x30000, 0x110000))
-    write(folder + "/CompositionTable.swift", "Canonical decomposition, composition and combining order.", "CompositionTable", [
+    write(folder + "/Composition+Generated.swift", "Canonical decomposition, composition and combining order.", "CompositionTable", [
         array("pairs", "Three words each: code point (top bit: the pair composes to it again), first part, second part or 0.", decomposition, 8),
         array("orders", "`first code point << 8 | combining class`, up to the next entry.", [f << 8 | v for f, v in marks], 8),
         array("concerned", "First code points of runs that composition may touch and of runs that it never does, by turns.",
