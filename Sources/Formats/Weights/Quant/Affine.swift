@@ -39,8 +39,15 @@ public struct Affine: QuantFormat, Equatable {
         for block in 0..<values.count / group {
             let step = unsafe HalfPrecision.float(number(row.scales, block), as: scale)
             let bias = unsafe HalfPrecision.float(number(row.offsets, block), as: scale)
-            for index in block * group..<(block + 1) * group {
-                unsafe values[index] = step * Float(code(row.codes, index)) + bias
+            let out = block * group
+            if bits == 8 {
+                for j in 0..<group { unsafe values[out + j] = step * Float(row.codes.byte(out + j)) + bias }
+            } else {
+                for j in 0..<group / 2 {
+                    let byte = unsafe row.codes.byte(out / 2 + j)
+                    unsafe values[out + 2 * j] = step * Float(byte & 15) + bias
+                    unsafe values[out + 2 * j + 1] = step * Float(byte >> 4) + bias
+                }
             }
         }
     }
@@ -50,12 +57,15 @@ public struct Affine: QuantFormat, Equatable {
             unsafe parts.scales[block] = number(row.scales, block)
             unsafe parts.offsets[block] = number(row.offsets, block)
         }
-        for index in unsafe 0..<parts.codes.count { unsafe parts.codes[index] = code(row.codes, index) }
-    }
-
-    @inline(__always)
-    private func code(_ bytes: UnsafeRawBufferPointer, _ index: Int) -> UInt8 {
-        bits == 8 ? unsafe bytes.byte(index) : unsafe bytes.byte(index >> 1) >> (UInt8(index & 1) * 4) & 15
+        if bits == 8 {
+            for index in unsafe 0..<parts.codes.count { unsafe parts.codes[index] = row.codes.byte(index) }
+        } else {
+            for index in unsafe 0..<parts.codes.count / 2 {
+                let byte = unsafe row.codes.byte(index)
+                unsafe parts.codes[2 * index] = byte & 15
+                unsafe parts.codes[2 * index + 1] = byte >> 4
+            }
+        }
     }
 
     /// The raw bits of a scale or bias.

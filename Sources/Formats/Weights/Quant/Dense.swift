@@ -27,12 +27,10 @@ public struct Dense: QuantFormat, Equatable {
 
     public func decode(_ row: RowBytes, into values: UnsafeMutableBufferPointer<Float>) {
         let bytes = unsafe row.codes
-        for index in 0..<values.count {
-            switch number {
-            case .f32: unsafe values[index] = Float(bitPattern: bytes.u32(4 * index))
-            case .f16: unsafe values[index] = bytes.f16(2 * index)
-            case .bf16: unsafe values[index] = HalfPrecision.float(bf16: bytes.u16(2 * index))
-            }
+        switch number {
+        case .f32: for index in 0..<values.count { unsafe values[index] = Float(bitPattern: bytes.u32(4 * index)) }
+        case .f16: for index in 0..<values.count { unsafe values[index] = bytes.f16(2 * index) }
+        case .bf16: for index in 0..<values.count { unsafe values[index] = HalfPrecision.float(bf16: bytes.u16(2 * index)) }
         }
     }
 

@@ -20,7 +20,7 @@ public struct Q6_K: QuantFormat, Equatable {
             for group in 0..<16 {
                 let step = unsafe d * Float(row.codes.signed(at + 192 + group))
                 for j in 0..<16 {
-                    let code = unsafe Int32(code(row.codes, at, group * 16 + j))
+                    let code = unsafe Int32(code(row.codes, at, group, j))
                     unsafe values[out + group * 16 + j] = step * Float(code - 32)
                 }
             }
@@ -33,15 +33,16 @@ public struct Q6_K: QuantFormat, Equatable {
             unsafe parts.superScales[block] = row.codes.u16(at + 208)
             for group in 0..<16 {
                 unsafe parts.scales[block * 16 + group] = UInt32(bitPattern: Int32(row.codes.signed(at + 192 + group)))
+                for j in 0..<16 { unsafe parts.codes[out + group * 16 + j] = code(row.codes, at, group, j) }
             }
-            for index in 0..<256 { unsafe parts.codes[out + index] = code(row.codes, at, index) }
         }
     }
 
+    /// Value j of a group; a quarter is two groups.
     @inline(__always)
-    private func code(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ index: Int) -> UInt8 {
-        let half = index / 128, quarter = index / 32 & 3, j = index & 31
-        let low = unsafe bytes.byte(at + half * 64 + (quarter & 1) * 32 + j) >> (UInt8(quarter >> 1) * 4) & 15
-        return unsafe low | (bytes.byte(at + 128 + half * 32 + j) >> (UInt8(quarter) * 2) & 3) << 4
+    private func code(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ group: Int, _ j: Int) -> UInt8 {
+        let half = group >> 3, quarter = group >> 1 & 3, place = (group & 1) * 16 + j
+        let low = unsafe bytes.byte(at + half * 64 + (quarter & 1) * 32 + place) >> (UInt8(quarter >> 1) * 4) & 15
+        return unsafe low | (bytes.byte(at + 128 + half * 32 + place) >> (UInt8(quarter) * 2) & 3) << 4
     }
 }
