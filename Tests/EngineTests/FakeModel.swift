@@ -3,9 +3,9 @@ import Text
 import Weights
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// A model of a few lines: the logits after a sequence are a function of its tokens. Checks the engine's side of the bargain.
@@ -172,14 +172,16 @@ extension InferenceEngine {
     /// Loads a ``FakeModel`` under `id`.
     @discardableResult
     func load(
-        fake id: String, _ rule: @escaping FakeModel.Rule = Rules.alphabet, context: Int = 1024, pages: Int? = nil, vocabularySize: Int = 300,
+        fake id: String, _ rule: @escaping FakeModel.Rule = Rules.alphabet, context: Int = 1024, pages: Int? = nil,
+        vocabularySize: Int = 300,
         maximumStepTokens: Int = 64, stepMicroseconds: UInt32 = 0, control: FakeModel.Control = .init()
     ) async throws(EngineError) -> LoadReport {
         try await load(id) { progress in
             progress(0.5)
             guard let tokenizer = Bytes.tokenizer else { throw ModelError(.malformed, at: "tests", "no tokenizer") }
             let info = ModelInfo(
-                id: id, path: "/nowhere/\(id)", format: "fake", quantization: nil, architecture: "fake", sizeBytes: 1, contextLength: context)
+                id: id, path: "/nowhere/\(id)", format: "fake", quantization: nil, architecture: "fake", sizeBytes: 1,
+                contextLength: context)
             return LoadedModel(info: info, tokenizer: tokenizer, weightBytes: 1000, bytesPerPage: 10) { granted in
                 FakeModel(
                     pages: pages ?? granted, vocabularySize: vocabularySize, maximumStepTokens: maximumStepTokens,

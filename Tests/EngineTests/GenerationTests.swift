@@ -67,7 +67,10 @@ struct GenerationTests {
         for try await event in try engine.generate(.fake(stop: ["<end>"])) { events.append(event) }
         #expect(events.count == 5)
         #expect(events.prefix(4) == [.started(promptTokens: 1), .text("a", []), .text("b", []), .text("<e", [])])
-        guard case .finished(.stop, _, let timings)? = events.last else { Issue.record("no end"); return }
+        guard case .finished(.stop, _, let timings)? = events.last else {
+            Issue.record("no end")
+            return
+        }
         #expect(timings.queue >= 0 && timings.prefill >= 0 && timings.decode >= 0 && timings.total < 60)
     }
 
@@ -85,10 +88,11 @@ struct GenerationTests {
     }
 
     @Test func rowsBeyondTheTokenizerAreNeverChosen() async throws {
-        let answer = try await answer({ tokens, logits in
-            logits[299] = 1000  // padding of the matrix
-            logits[98] = 10
-        }, .fake(maximumTokens: 4))
+        let answer = try await answer(
+            { tokens, logits in
+                logits[299] = 1000  // padding of the matrix
+                logits[98] = 10
+            }, .fake(maximumTokens: 4))
         #expect(answer.text == "bbbb")
     }
 

@@ -3,9 +3,9 @@ import Testing
 import Weights
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// Loading, unloading, draining, and all of it at once.

@@ -17,7 +17,9 @@ struct MemoryGuardTests {
     @Test func whatDoesNotFitIsRefusedWithBothNumbers() throws {
         try MemoryGuard.require(100, available: 100)
         try MemoryGuard.require(.max, available: nil)
-        #expect(throws: EngineError.insufficientMemory(neededBytes: 101, availableBytes: 100)) { try MemoryGuard.require(101, available: 100) }
+        #expect(throws: EngineError.insufficientMemory(neededBytes: 101, availableBytes: 100)) {
+            try MemoryGuard.require(101, available: 100)
+        }
     }
 
     @Test func theCacheIsSizedToTheRequestsAndCutToTheMemory() throws {

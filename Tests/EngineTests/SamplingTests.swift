@@ -2,9 +2,9 @@ import Engine
 import Testing
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// Every sampler against its definition, written out plainly in doubles.
@@ -12,7 +12,9 @@ struct SamplingTests {
     // -------------------------------------------------------------------------------------------- the plain definition
 
     /// The tokens that may be drawn, likeliest first, with their probabilities.
-    private func plain(_ logits: [Float], _ p: SamplingParameters, prompt: [Int32] = [], generated: [Int32] = []) -> [(id: Int32, p: Double)] {
+    private func plain(_ logits: [Float], _ p: SamplingParameters, prompt: [Int32] = [], generated: [Int32] = []) -> [(
+        id: Int32, p: Double
+    )] {
         var adjusted = logits.map(Double.init)
         for id in Set((prompt + generated).suffix(p.repetitionWindow)) {
             let logit = adjusted[Int(id)]
@@ -233,9 +235,8 @@ struct SamplingTests {
             let best = try (0..<5).map { _ in try clock.measure { _ = try draws(logits, parameters, 20) } }.min() ?? .zero
             print("sampling 262144 logits, \(name): \(best / 20)")
             #if !DEBUG
-            #expect(best / 20 < .milliseconds(5))
+                #expect(best / 20 < .milliseconds(5))
             #endif
         }
     }
 }
-

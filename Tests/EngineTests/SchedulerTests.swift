@@ -60,9 +60,10 @@ struct SchedulerTests {
         scheduler.append(1)
         #expect(scheduler.add(2, promptTokens: 200, newTokens: 10))
         let step = scheduler.nextBatch(freePages: 100)
-        #expect(step?.runs == [
-            .init(id: 1, start: 10, count: 1, isSampled: true), .init(id: 2, start: 0, count: 16, isSampled: false),
-        ])
+        #expect(
+            step?.runs == [
+                .init(id: 1, start: 10, count: 1, isSampled: true), .init(id: 2, start: 0, count: 16, isSampled: false),
+            ])
     }
 
     @Test func aPromptIsCutToTheStepAndOnlyItsLastPartIsSampled() {
@@ -79,9 +80,10 @@ struct SchedulerTests {
         #expect(scheduler.add(1, promptTokens: 5000, newTokens: 10))
         #expect(scheduler.add(2, promptTokens: 20, newTokens: 10))
         let step = scheduler.nextBatch(freePages: 1000)
-        #expect(step?.runs == [
-            .init(id: 1, start: 0, count: 44, isSampled: false), .init(id: 2, start: 0, count: 20, isSampled: true),
-        ])
+        #expect(
+            step?.runs == [
+                .init(id: 1, start: 0, count: 44, isSampled: false), .init(id: 2, start: 0, count: 20, isSampled: true),
+            ])
     }
 
     @Test func requestsStartInTheOrderOfTheirArrivalEvenWhenALaterOneWouldFit() {

@@ -52,7 +52,8 @@ struct StopMatcherTests {
     func piecesMakeNoDifference(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         func word(_ length: ClosedRange<Int>) -> String {
-            String((0..<Int.random(in: length, using: &random)).map { _ in Character(["a", "b", "é"].randomElement(using: &random) ?? "a") })
+            String(
+                (0..<Int.random(in: length, using: &random)).map { _ in Character(["a", "b", "é"].randomElement(using: &random) ?? "a") })
         }
         for _ in 0..<200 {
             let text = word(0...40)

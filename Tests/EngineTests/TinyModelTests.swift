@@ -8,7 +8,9 @@ import Weights
 
 /// The engine over real forward passes: small random models in several stored forms.
 struct TinyModelTests {
-    static let paths = ["llama/gguf/Q4_1.gguf", "llama/gguf/Q8_0.gguf", "llama/mlx/q4-g64-f16", "gemma3/gguf/Q8_0.gguf", "qwen3/gguf/Q8_0.gguf"]
+    static let paths = [
+        "llama/gguf/Q4_1.gguf", "llama/gguf/Q8_0.gguf", "llama/mlx/q4-g64-f16", "gemma3/gguf/Q8_0.gguf", "qwen3/gguf/Q8_0.gguf",
+    ]
 
     private struct Opened {
         let model: Model

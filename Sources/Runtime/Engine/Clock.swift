@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// The two times that the engine reads: one that only goes forward, for durations, and the one on the wall, for reports.

@@ -37,9 +37,10 @@ final class ComputeStepModel: StepModel {
     }
 
     func forward(_ runs: [StepRun]) {
-        let batch = Batch(runs: runs.compactMap { run in
-            slots[run.slot].map { Batch.Run(slot: $0, tokens: run.tokens, logits: run.wantsLogits ? .last : .none) }
-        })
+        let batch = Batch(
+            runs: runs.compactMap { run in
+                slots[run.slot].map { Batch.Run(slot: $0, tokens: run.tokens, logits: run.wantsLogits ? .last : .none) }
+            })
         model.forward(batch, cache: &cache, workspace: &workspace)
     }
 

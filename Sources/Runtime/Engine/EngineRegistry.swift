@@ -1,4 +1,3 @@
-
 /// Which models are loaded or loading, readable at any moment without waiting for anything that computes or loads.
 final class EngineRegistry: Sendable {
     private struct State {

@@ -1,4 +1,3 @@
-
 /// The one thread that runs models. It owns all state of generation; others reach it by message and hear of it by stream.
 ///
 /// It takes new messages between any two steps, so a cancel waits for one step at most, whether its request runs, waits,

@@ -57,7 +57,8 @@ public struct LoadedModel: Sendable {
 
     /// Any step model; for tests.
     package init(
-        info: ModelInfo, tokenizer: Tokenizer, template: ChatTemplate? = nil, weightBytes: Int = 0, pageTokens: Int = 32, bytesPerPage: Int = 0,
+        info: ModelInfo, tokenizer: Tokenizer, template: ChatTemplate? = nil, weightBytes: Int = 0, pageTokens: Int = 32,
+        bytesPerPage: Int = 0,
         makeStep: @escaping @Sendable (_ pages: Int) throws(ModelError) -> any StepModel
     ) {
         self.info = info

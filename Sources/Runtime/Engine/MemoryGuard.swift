@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// Whether something still fits into memory, asked before it is allocated.
@@ -47,7 +47,8 @@ public enum MemoryGuard {
         let granted = min(wanted, max(available / 2 / bytesPerPage, min(one, available / bytesPerPage)))
         let least = pages(min(contextLength, minimumTokens))
         if granted < least {
-            throw .insufficientMemory(neededBytes: least.multipliedReportingOverflow(by: bytesPerPage).partialValue, availableBytes: available)
+            throw .insufficientMemory(
+                neededBytes: least.multipliedReportingOverflow(by: bytesPerPage).partialValue, availableBytes: available)
         }
         return granted
     }

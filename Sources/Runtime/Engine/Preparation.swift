@@ -37,7 +37,8 @@ struct Preparation: Sendable {
         let wanted = loaded.contextLength ?? options.contextLength ?? min(loaded.info.contextLength, EngineOptions.defaultContextLength)
         let context = max(1, min(wanted, max(1, loaded.info.contextLength)))
         let pages = try MemoryGuard.cachePages(
-            contextLength: context, parallel: parallel, pageTokens: loaded.pageTokens, bytesPerPage: loaded.bytesPerPage, available: available())
+            contextLength: context, parallel: parallel, pageTokens: loaded.pageTokens, bytesPerPage: loaded.bytesPerPage,
+            available: available())
         let step: any StepModel
         do {
             step = try loaded.makeStep(pages)

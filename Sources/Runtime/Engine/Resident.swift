@@ -62,7 +62,8 @@ final class Resident {
         var sampled: [GenerationStream.ID] = []
         for run in step.runs {
             guard let generation = generations[run.id], let slot = generation.slot else { continue }
-            runs.append(StepRun(slot: slot, tokens: Array(generation.tokens[run.start..<run.start + run.count]), wantsLogits: run.isSampled))
+            runs.append(
+                StepRun(slot: slot, tokens: Array(generation.tokens[run.start..<run.start + run.count]), wantsLogits: run.isSampled))
             if run.isSampled { sampled.append(run.id) }
         }
         guard !runs.isEmpty else { return true }

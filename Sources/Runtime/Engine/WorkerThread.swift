@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// A thread of our own for work that computes or blocks, which the cooperative pool must never do.
@@ -22,14 +22,16 @@ enum WorkerThread {
 
         let start = Unmanaged.passRetained(Start(name: name, body: body))
         var thread = pthread_t()
-        let status = pthread_create(&thread, &attributes, { argument in
-            guard let argument else { return nil }
-            let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-            start.nameThread()
-            setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, WorkerThread.niceness)  // 0: on Linux, this thread
-            start.body()
-            return nil
-        }, start.toOpaque())
+        let status = pthread_create(
+            &thread, &attributes,
+            { argument in
+                guard let argument else { return nil }
+                let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+                start.nameThread()
+                setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, WorkerThread.niceness)  // 0: on Linux, this thread
+                start.body()
+                return nil
+            }, start.toOpaque())
         if status != 0 { start.release() }
         return status == 0
     }

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// Natural logarithms of probabilities under the unmodified distribution: before penalties, bias and temperature.

@@ -47,7 +47,11 @@ struct TopP: Sendable {
                 start = Vectors.nextBlock(reaching: floor, in: weights, from: start)
                 for index in start..<min(start + 8, weights.count) where weights[index] >= floor {
                     let candidate = Candidates.Candidate(id: Int32(truncatingIfNeeded: index), weight: weights[index])
-                    if min(Int(candidate.weight.bitPattern >> shift), top) == edge { onEdge.append(candidate) } else { kept.append(candidate) }
+                    if min(Int(candidate.weight.bitPattern >> shift), top) == edge {
+                        onEdge.append(candidate)
+                    } else {
+                        kept.append(candidate)
+                    }
                 }
                 start += 8
             }
