@@ -1,0 +1,90 @@
+import Foundation
+import TestSupport
+import Testing
+import Weights
+
+/// Every command answers, on the tiny models.
+@Suite struct CommandTests {
+    private let model = Corpus.testdata + "/tiny/llama/gguf/F32.gguf"
+    private let directory = Corpus.testdata + "/tiny/llama/hf"
+
+    private func document(_ arguments: [String]) throws -> JSONValue {
+        let outcome = try Binary.run(arguments + ["--json"])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return try JSONValue.parse(Array(outcome.output.utf8), maximumDepth: 64)
+    }
+
+    @Test func everyCommandHasHelpWithAnExample() throws {
+        for command in ["serve", "run", "inspect", "convert", "bench", "perplexity", "tokenize", "check", "list"] {
+            let outcome = try Binary.run([command, "--help"])
+            #expect(outcome.status == 0)
+            #expect(outcome.output.contains("Example"), "\(command)")
+        }
+    }
+
+    @Test func inspectSaysWhatBothFormatsAre() throws {
+        for path in [model, directory] {
+            let found = try document(["inspect", path])
+            #expect(found["architecture"]?["name"] == .string("llama"), "\(path)")
+        }
+    }
+
+    @Test func bothFormatsHaveTheSameTokens() throws {
+        let text = "Hello, world: 12345 — ünïcode\n  and blanks"
+        #expect(try document(["tokenize", model, text])["ids"] == document(["tokenize", directory, text])["ids"])
+    }
+
+    @Test func bothFormatsGiveTheSameAnswer() throws {
+        let question = ["--raw", "--max-tokens", "24", "--temperature", "0"]
+        let gguf = try document(["run", model, "the quick brown"] + question)
+        let safetensors = try document(["run", directory, "the quick brown"] + question)
+        #expect(gguf["text"] == safetensors["text"])
+        #expect(gguf["tokens"] == safetensors["tokens"])
+    }
+
+    @Test func theSameSeedGivesTheSameText() throws {
+        let question = ["run", model, "the", "--raw", "--max-tokens", "24", "--temperature", "1", "--seed"]
+        #expect(try document(question + ["7"])["text"] == document(question + ["7"])["text"])
+        #expect(try document(question + ["7"])["text"] != document(question + ["8"])["text"])
+    }
+
+    @Test func checkSaysThatTheModelWouldServe() throws {
+        #expect(try document(["check", model])["serves"] == .bool(true))
+    }
+
+    @Test func listShowsWhatTheFoldersHold() throws {
+        let models = try document(["list", "--models-dir", Corpus.testdata + "/tiny/llama/gguf"])["models"]
+        guard case .array(let entries) = models else { return #expect(Bool(false), "no list") }
+        #expect(entries.contains { $0["id"] == .string("Q4_1") && $0["quantization"] == .string("Q4_1") })
+    }
+
+    @Test func benchMeasures() throws {
+        let found = try document(["bench", model, "--prompt", "64", "--generate", "8", "--repetitions", "2"])
+        guard case .array(let models) = found["models"], case .array(let prompt) = models.first?["tokens_per_second"]?["prompt"] else {
+            return #expect(Bool(false), "no figures")
+        }
+        #expect(prompt.count == 2)
+    }
+
+    @Test func theDivergenceOfPackedFromPreciseArithmeticIsSmall() throws {
+        let text = Corpus.testdata + "/text/english.txt"
+        let found = try document(["perplexity", model, text, "--against", model, "--window", "64", "--windows", "20"])
+        guard case .float(let divergence) = found["kl_divergence"] else { return #expect(Bool(false), "no figure") }
+        #expect(abs(divergence) < 1e-4, "f32 weights run in f32 either way")
+    }
+
+    /// The proof of the two formats without any other tool: codes move, so the answers are the same to the last digit.
+    @Test(arguments: ["Q4_0", "Q4_1", "Q8_0", "F16"])
+    func aConvertedModelAnswersAsItsSource(_ type: String) throws {
+        let source = Corpus.testdata + "/tiny/llama/gguf/\(type).gguf"
+        let destination = FileManager.default.temporaryDirectory.appendingPathComponent("lmx-convert-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: destination) }
+        let converted = try Binary.run(["convert", source, destination])
+        #expect(converted.status == 0, "\(converted.errors)")
+        let question = ["--raw", "--max-tokens", "24", "--temperature", "0", "--top-logprobs", "3"]
+        let before = try document(["run", source, "the quick brown"] + question)
+        let after = try document(["run", destination, "the quick brown"] + question)
+        #expect(before["text"] == after["text"])
+        #expect(before["tokens"] == after["tokens"])
+    }
+}

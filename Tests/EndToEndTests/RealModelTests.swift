@@ -1,0 +1,136 @@
+import Compute
+import Foundation
+import Formats
+import TestSupport
+import Testing
+import Text
+import Weights
+
+/// The default model, where the models folder holds it, against what the reference implementations recorded.
+@Suite(.serialized) struct RealModelTests {
+    static let gguf = find("SmolLM2-135M-Instruct.Q4_1.gguf")
+    static let mlx = find("SmolLM2-135M-Instruct-mlx-4bit")
+
+    private static func find(_ name: String) -> String? {
+        guard let folder = Corpus.models, FileManager.default.fileExists(atPath: folder + "/" + name) else {
+            print("\(name): not present, its tests are skipped")
+            return nil
+        }
+        return folder + "/" + name
+    }
+
+    /// Below this difference between its two best pieces the reference's own rounding decides.
+    private let smallestGap = 1e-3
+
+    @Test(.enabled(if: gguf != nil))
+    func preciseModeAnswersAsTheReferenceOnTheSameWeights() throws {
+        try compare(try #require(Self.gguf), with: "smollm2-greedy.json")
+    }
+
+    @Test(.enabled(if: mlx != nil))
+    func aCheckpointWrittenByMLXAnswersAsTheReferenceOnItsWeights() throws {
+        try compare(try #require(Self.mlx), with: "smollm2-mlx4-greedy.json")
+    }
+
+    private func compare(_ path: String, with file: String) throws {
+        let data = try Data(contentsOf: URL(fileURLWithPath: Corpus.testdata + "/real/" + file))
+        guard case .array(let answers) = try JSONValue.parse(Array(data), maximumDepth: 16)["answers"] else { return Issue.record("no answers") }
+        #expect(answers.count >= 8)
+        let model = try Model.load(ModelSources.open(path), options: ModelOptions(precise: true, threads: 2))
+        var workspace = try model.makeWorkspace()
+        for answer in answers {
+            let prompt = integers(answer["prompt"]).map { Int32($0) }, expected = integers(answer["ids"]).map { Int32($0) }
+            let gaps = numbers(answer["gaps"])
+            var cache = try model.makeCache(pages: (prompt.count + expected.count) / KVCache.pageTokens + 1)
+            let slot = cache.open()
+            var next = prompt
+            for (index, id) in expected.enumerated() {
+                #expect(cache.reserve(slot, tokens: next.count))
+                model.forward(Batch(runs: [.init(slot: slot, tokens: next, logits: .last)]), cache: &cache, workspace: &workspace)
+                let row = workspace.logits(0)
+                let best = Int32(row.indices.max { (row[$0], -$0) < (row[$1], -$1) } ?? 0)
+                if best != id {
+                    #expect(gaps[index] <= smallestGap, "token \(index) after \(prompt.count): \(best), the reference says \(id) by \(gaps[index])")
+                    break
+                }
+                next = [id]
+            }
+        }
+    }
+
+    /// llama.cpp's own figure for the same file and text, recorded by its perplexity tool.
+    @Test(.enabled(if: gguf != nil))
+    func packedArithmeticIsNoFurtherFromPreciseThanTheReferences() throws {
+        let path = try #require(Self.gguf)
+        let data = try Data(contentsOf: URL(fileURLWithPath: Corpus.testdata + "/real/llama-cpp-kld.json"))
+        let reference = try JSONValue.parse(Array(data), maximumDepth: 16)
+        let outcome = try Binary.run(["perplexity", path, Corpus.testdata + "/text/english.txt", "--against", path, "--json"])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let found = try JSONValue.parse(Array(outcome.output.utf8), maximumDepth: 16)
+        let divergence = try #require(number(found["kl_divergence"])), ratio = try #require(number(found["perplexity_ratio"]))
+        print("KL divergence \(divergence), llama.cpp \(number(reference["meanKLD"]) ?? 0); perplexity ratio \(ratio)")
+        #expect(divergence <= (try #require(number(reference["meanKLD"]))))
+        #expect(abs(ratio - 1) < 0.003)
+    }
+
+    @Test(.enabled(if: gguf != nil))
+    func theServerStartsLoadsAndStaysSmall() throws {
+        let path = try #require(Self.gguf)
+        _ = try Data(contentsOf: URL(fileURLWithPath: path))  // into the file cache
+        let server = try RunningServer([path, "--context", "2048", "--parallel", "1"])
+        defer { server.stop() }
+        let ready = try #require(server.secondsToReady)
+        print("healthy after \(server.secondsToHealth) s, ready after \(ready) s")
+        #expect(server.secondsToHealth < 1)
+        #expect(ready - server.secondsToHealth < 1)
+        let chat = #"{"model":"auto","messages":[{"role":"user","content":"Count to five."}],"max_tokens":16}"#
+        #expect(try server.client.post("/v1/chat/completions", chat).status == 200)
+        let size = try #require((try FileManager.default.attributesOfItem(atPath: path))[.size] as? Int)
+        let cache = 30 * 2 * 3 * 64 * 2 * 2048  // layers × (keys and values) × heads × size × bytes × positions
+        let peak = try #require(peakMemory(of: server.process.processIdentifier))
+        print("peak memory \(peak >> 20) MiB, file \(size >> 20) MiB, cache \(cache >> 20) MiB")
+        #expect(peak < size + cache + 150 << 20)
+    }
+
+    @Test(.enabled(if: gguf != nil))
+    func healthAnswersWhileEveryCoreComputes() throws {
+        let server = try RunningServer([try #require(Self.gguf)])
+        defer { server.stop() }
+        let client = server.client
+        let long = String(repeating: "The river flows to the sea. ", count: 150)
+        let body = #"{"model":"auto","messages":[{"role":"user","content":"\#(long)"}],"max_tokens":200}"#
+        let workers = (0..<4).map { _ in Thread { _ = try? client.post("/v1/chat/completions", body) } }
+        for worker in workers { worker.start() }
+        usleep(200_000)
+        var slowest = 0.0
+        for _ in 0..<20 {
+            let start = Date()
+            #expect(try client.get("/healthz").status == 200)
+            slowest = max(slowest, Date().timeIntervalSince(start))
+            usleep(50_000)
+        }
+        print("slowest /healthz \(Int(slowest * 1000)) ms")
+        #expect(slowest < 0.25)
+    }
+
+    private func peakMemory(of process: Int32) -> Int? {
+        let text = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+        let line = text?.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) }.map { $0 << 10 }
+    }
+
+    private func number(_ value: JSONValue?) -> Double? {
+        switch value {
+        case .float(let number): number
+        case .int(let number): Double(number)
+        default: nil
+        }
+    }
+
+    private func numbers(_ value: JSONValue?) -> [Double] {
+        guard case .array(let values) = value else { return [] }
+        return values.compactMap { number($0) }
+    }
+
+    private func integers(_ value: JSONValue?) -> [Int] { numbers(value).map { Int($0) } }
+}
