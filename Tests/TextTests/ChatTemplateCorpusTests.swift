@@ -1,10 +1,11 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
 import TestSupport
 import Testing
 import Text
 import Weights
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// One real template with its conversations, as the corpus has them.
 struct CorpusTemplate: Sendable, CustomTestStringConvertible {
@@ -23,7 +24,9 @@ struct CorpusTemplate: Sendable, CustomTestStringConvertible {
             return []
         }
         return Corpus.names(in: folder).filter { $0.hasSuffix(".json") }.compactMap { name in
-            guard let bytes = Corpus.bytes(of: folder + "/" + name), let value = try? JSONValue.parse(bytes, maximumDepth: 128) else { return nil }
+            guard let bytes = Corpus.bytes(of: folder + "/" + name), let value = try? JSONValue.parse(bytes, maximumDepth: 128) else {
+                return nil
+            }
             return CorpusTemplate(name: name, value: value)
         }
     }()
@@ -85,7 +88,8 @@ struct ChatTemplateCorpusTests {
         case .object(let object):
             var result = JSONObject()
             for member in object {
-                result[member.key] = ["role", "type", "id", "tool_call_id"].contains(member.key) ? member.value : poisoned(member.value, with: text)
+                result[member.key] =
+                    ["role", "type", "id", "tool_call_id"].contains(member.key) ? member.value : poisoned(member.value, with: text)
             }
             return .object(result)
         default: return value

@@ -100,14 +100,16 @@ struct ChatTemplateTests {
 
     @Test(arguments: [
         "9223372036854775807 + 1", "-9223372036854775807 - 2", "9223372036854775807 * 2", "2 ** 63", "(-9223372036854775807 - 1) // -1",
-        "-(-9223372036854775807 - 1)", "(-9223372036854775807 - 1)|abs", "'9223372036854775808'|int", "1e19|int", "9223372036854775808", "(1e308 * 10)|int",
+        "-(-9223372036854775807 - 1)", "(-9223372036854775807 - 1)|abs", "'9223372036854775808'|int", "1e19|int", "9223372036854775808",
+        "(1e308 * 10)|int",
     ])
     func anIntegerBeyond64BitsIsAnError(_ expression: String) {
         #expect(failure("{{ \(expression) }}") != nil)
     }
 
     @Test func integersUpTo64BitsAreExact() throws {
-        let text = try ChatTemplate.text(of: segments("{{ 9223372036854775807 }} {{ -9223372036854775807 - 1 }} {{ 9007199254740993 == 9007199254740992.0 }}"))
+        let text = try ChatTemplate.text(
+            of: segments("{{ 9223372036854775807 }} {{ -9223372036854775807 - 1 }} {{ 9007199254740993 == 9007199254740992.0 }}"))
         #expect(text == "9223372036854775807 -9223372036854775808 False")
     }
 
@@ -140,7 +142,10 @@ struct ChatTemplateTests {
         #expect(try ChatTemplate(source: parts).probe() == traits(system: true, tools: true, parts: true, strings: false))
     }
 
-    @Test(arguments: ["{{ messages.nope.x }}", "no message at all", "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "{{ raise_exception('never') }}"])
+    @Test(arguments: [
+        "{{ messages.nope.x }}", "no message at all", "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ raise_exception('never') }}",
+    ])
     func theProbeFindsATemplateThatCannotWork(_ source: String) throws {
         let template = try ChatTemplate(source: source)
         #expect(throws: TemplateError.self) { try template.probe() }
@@ -148,12 +153,15 @@ struct ChatTemplateTests {
 
     private func traits(system: Bool, tools: Bool, parts: Bool, strings: Bool) -> TemplateTraits {
         var traits = TemplateTraits()
-        (traits.takesSystemMessage, traits.takesTools, traits.takesContentParts, traits.takesContentStrings) = (system, tools, parts, strings)
+        (traits.takesSystemMessage, traits.takesTools, traits.takesContentParts, traits.takesContentStrings) = (
+            system, tools, parts, strings
+        )
         return traits
     }
 
     @Test func oneTemplateRendersOnManyThreadsAtOnce() async throws {
-        let template = try ChatTemplate(source: "{% set ns = namespace(n=0) %}{% for x in range(1000) %}{% set ns.n = ns.n + x %}{% endfor %}{{ ns.n }}")
+        let template = try ChatTemplate(
+            source: "{% set ns = namespace(n=0) %}{% for x in range(1000) %}{% set ns.n = ns.n + x %}{% endfor %}{{ ns.n }}")
         try await withThrowingTaskGroup(of: String.self) { group in
             for _ in 0..<8 { group.addTask { ChatTemplate.text(of: try template.render([:], now: .recorded)) } }
             for try await text in group { #expect(text == "499500") }

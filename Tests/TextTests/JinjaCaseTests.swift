@@ -19,7 +19,9 @@ struct JinjaCaseTests {
             do throws(TemplateError) {
                 let text = ChatTemplate.text(of: try ChatTemplate(source: source).render(context, now: .recorded))
                 let expected = item["output"]?.text
-                #expect(expected.map { $0.utf8.elementsEqual(text.utf8) } == true, "\(source) gave \(text.debugDescription), not \(expected ?? "an error")")
+                #expect(
+                    expected.map { $0.utf8.elementsEqual(text.utf8) } == true,
+                    "\(source) gave \(text.debugDescription), not \(expected ?? "an error")")
             } catch {
                 #expect(item["error"] != nil, "\(source): \(error)")
             }

@@ -1,10 +1,11 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
 import TestSupport
 import Testing
 import Text
 import Weights
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// Templates written to hang, to overflow the stack or to fill the memory. Each has to end soon, on a small stack.
 struct JinjaHostileTests {
@@ -60,7 +61,10 @@ struct JinjaHostileTests {
         // depth while rendering
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", .fails(.budget)),
         ("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", .fails(.budget)),
-        ("{% macro m() %}{{ caller() }}{% endmacro %}{% macro q() %}{% call m() %}{{ q() }}{% endcall %}{% endmacro %}{{ q() }}", .fails(.budget)),
+        (
+            "{% macro m() %}{{ caller() }}{% endmacro %}{% macro q() %}{% call m() %}{{ q() }}{% endcall %}{% endmacro %}{{ q() }}",
+            .fails(.budget)
+        ),
         (growing("[ns.s]"), .fails(.budget)),
         (growing("(ns.s,)"), .fails(.budget)),
         (growing("{'a': ns.s}"), .fails(.budget)),
@@ -69,17 +73,26 @@ struct JinjaHostileTests {
         (growing("joiner(ns.s)"), .fails(.budget)),
         (growing("ns.s|map('string')"), .fails(.budget)),
         (growing("[ns.s]|map('list')", times: 60) + "{{ ns.s|list }}", .fails(.budget)),
-        (growing("[ns.s]", times: 120) + "{{ ns.s|tojson }}{{ ns.s == [ns.s] }}", .renders(times(121, "[") + "1" + times(121, "]") + "False")),
+        (
+            growing("[ns.s]", times: 120) + "{{ ns.s|tojson }}{{ ns.s == [ns.s] }}",
+            .renders(times(121, "[") + "1" + times(121, "]") + "False")
+        ),
         (growing("[ns.s, ns.s]", times: 60) + "{{ ns.s }}", .fails(.budget)),
         (growing("[ns.s, ns.s]", times: 60) + "{{ ns.s|tojson }}", .fails(.budget)),
         (growing("(ns.s, ns.s)", times: 60, first: "(1,)") + "{{ {ns.s: 1} }}", .fails(.budget)),
-        ("{% set ns = namespace(p=none) %}{% for x in range(20000) %}{% set t = namespace(p=ns.p) %}{% set ns.p = t %}{% endfor %}ok", .renders("ok")),
+        (
+            "{% set ns = namespace(p=none) %}{% for x in range(20000) %}{% set t = namespace(p=ns.p) %}{% set ns.p = t %}{% endfor %}ok",
+            .renders("ok")
+        ),
         ("{% set ns = namespace() %}{% set ns.a = [ns] %}{{ ns }}", .fails(.budget)),
         (
             "{% set ns = namespace(p=none) %}{% for x in range(20000) %}{% set q = ns.p %}{% macro m() %}{{ q }}{% endmacro %}{% set ns.p = m %}{% endfor %}ok",
             .renders("ok")
         ),
-        ("{% set ns = namespace(p=none) %}{% for x in range(20000) %}{% for y in [ns.p] %}{% set ns.p = loop %}{% endfor %}{% endfor %}ok", .renders("ok")),
+        (
+            "{% set ns = namespace(p=none) %}{% for x in range(20000) %}{% for y in [ns.p] %}{% set ns.p = loop %}{% endfor %}{% endfor %}ok",
+            .renders("ok")
+        ),
         // depth while parsing
         ("{{ " + times(100_000, "(") + "1" + times(100_000, ")") + " }}", .fails(.budget)),
         ("{{ " + times(100_000, "("), .fails(.budget)),
@@ -127,10 +140,14 @@ struct JinjaHostileTests {
     /// Templates made of random pieces either render or fail; they never trap and never hang.
     @Test func randomTemplatesNeverTrap() throws {
         let pieces = [
-            "{{ ", " }}", "{% ", " %}", "{%- ", " -%}", "{# ", " #}", "if ", "else", "endif", "for x in ", "endfor", "set x = ", "macro m(a) ", "endmacro",
-            "call m(1) ", "endcall", "x", "m", "xs", "1", "2.5", "'a'", "\"é\"", "(", ")", "[", "]", "{", "}", ":", ",", ".", "|", "~", "+", "-", "*", "/", "//",
-            "%", "**", "==", "<", " in ", " is ", " not ", " and ", " or ", "upper", "join", "int", "list", "defined", "loop", "loop.index", "namespace(a=1)",
-            "range(3)", "-9223372036854775807", "none", "true", "\n", " ", "text", "recursive", "break", "continue", "raw", "endraw", "filter upper", "endfilter",
+            "{{ ", " }}", "{% ", " %}", "{%- ", " -%}", "{# ", " #}", "if ", "else", "endif", "for x in ", "endfor", "set x = ",
+            "macro m(a) ", "endmacro",
+            "call m(1) ", "endcall", "x", "m", "xs", "1", "2.5", "'a'", "\"é\"", "(", ")", "[", "]", "{", "}", ":", ",", ".", "|", "~", "+",
+            "-", "*", "/", "//",
+            "%", "**", "==", "<", " in ", " is ", " not ", " and ", " or ", "upper", "join", "int", "list", "defined", "loop", "loop.index",
+            "namespace(a=1)",
+            "range(3)", "-9223372036854775807", "none", "true", "\n", " ", "text", "recursive", "break", "continue", "raw", "endraw",
+            "filter upper", "endfilter",
             "caller()", "'%s'", "'{}'.format", "tojson", "slice(2)", "batch(2)", "[::-1]", "[1:]", "\\", "'", "\u{0}", "🎌",
         ]
         let seed: UInt64 = 20_260_704
@@ -167,11 +184,15 @@ enum SmallStack {
         guard pthread_attr_setstacksize(&attributes, stackBytes) == 0 else { throw Failure() }
         var thread = pthread_t()
         let box = Unmanaged.passRetained(Box(body))
-        guard pthread_create(&thread, &attributes, { argument in
-            guard let argument else { return nil }
-            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque()) == 0 else { throw Failure() }
+        guard
+            pthread_create(
+                &thread, &attributes,
+                { argument in
+                    guard let argument else { return nil }
+                    Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+                    return nil
+                }, box.toOpaque()) == 0
+        else { throw Failure() }
         pthread_join(thread, nil)
         guard let result = job.result else { throw Failure() }
         return result

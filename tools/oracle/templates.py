@@ -12,6 +12,8 @@ import jinja2
 import jinja2.ext
 import jinja2.sandbox
 
+import manifest
+
 NOW = datetime.datetime(2026, 7, 4, 12, 0, 0)
 
 CONTEXT = {
@@ -646,6 +648,20 @@ cycler('a', 'b').next()
 cycler()
 [x for x in xs]
 lambda x: x
+'Straße ﬁ Σς'.casefold()
+-(-0.5 // neg)
+n[1:]
+d[1:]
+nil[:1]
+missing[1:]
+xs['a':]
+range(5)[::-2]
+range(5)[2:1]
+'%%' % xs
+'%%' % missing
+'%%' % 5
+dict(missing)
+(html|e)|list
 1 +
 (1
 1)
@@ -833,6 +849,8 @@ TEMPLATES = [
     "{% filter upper %}abc {{ s }}{% endfilter %}",
     "{% filter replace('a', 'b')|upper %}banana{% endfilter %}",
     "{% filter nosuch %}x{% endfilter %}",
+    "{% filter length %}abc{% endfilter %}",
+    "{% set a | length %}abc{% endset %}{{ a + 1 }}",
     "{% with a = 1, b = 2 %}{{ a }}{{ b }}{% endwith %}{{ a }}",
     "{% set a = 5 %}{% with a = 1, b = a %}{{ b }}{% endwith %}",
     "{% with %}{% set q = 1 %}{{ q }}{% endwith %}{{ q }}",
@@ -981,7 +999,9 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
     text = '{"now": "%s",\n"context": %s,\n"cases": [\n%s\n]}\n' % (NOW.isoformat(), json.dumps(CONTEXT, ensure_ascii=False), lines)
-    (folder / "cases.json").write_text(text)
+    file = folder / "cases.json"
+    file.write_text(text)
+    manifest.record({file: {"writer": f"jinja2 {jinja2.__version__}"}}, replacing="templates/")
     print(len(cases), "cases,", sum("error" in case for case in cases), "errors")
 
 

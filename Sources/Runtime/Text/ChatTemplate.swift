@@ -34,7 +34,9 @@ public struct ChatTemplate: Sendable {
     // MARK: Context
 
     /// Roles that may stand inside a control token, as in `<|user|>`. A message can have them anyway, so they grant nothing.
-    private static let roles: Set<String> = ["system", "user", "assistant", "tool", "developer", "function", "ipython", "observation", "model"]
+    private static let roles: Set<String> = [
+        "system", "user", "assistant", "tool", "developer", "function", "ipython", "observation", "model",
+    ]
 
     private static func value(_ value: JSONValue, at name: String) throws(TemplateError) -> Value {
         switch value {
@@ -77,7 +79,9 @@ public struct ChatTemplate: Sendable {
             return .list(try ListBox(list))
         case .object(let object):
             var pairs: [(key: Value, value: Value)] = []
-            for member in object { pairs.append((.text(try checked(member.key, isUser: true)), try self.value(member.value, depth: depth + 1))) }
+            for member in object {
+                pairs.append((.text(try checked(member.key, isUser: true)), try self.value(member.value, depth: depth + 1)))
+            }
             return .dict(try DictBox(pairs))
         }
     }

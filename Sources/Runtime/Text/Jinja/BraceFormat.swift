@@ -75,7 +75,9 @@ extension Machine {
             if end < bytes.count, bytes[end] != UInt8(ascii: ":") { throw TemplateError(.type, "expected ':' after conversion specifier") }
         }
         var specification = end < bytes.count ? field[end + 1..<bytes.count] : .empty
-        if specification.bytes.contains(UInt8(ascii: "{")) { specification = try braceFormat(specification, arguments, &automatic, level: level + 1) }
+        if specification.bytes.contains(UInt8(ascii: "{")) {
+            specification = try braceFormat(specification, arguments, &automatic, level: level + 1)
+        }
         return try self.format(value, specification)
     }
 
@@ -87,7 +89,9 @@ extension Machine {
         var value: Value
         var place = 0
         if first.isEmpty {
-            guard let number = automatic else { throw TemplateError(.type, "cannot switch from manual field specification to automatic field numbering") }
+            guard let number = automatic else {
+                throw TemplateError(.type, "cannot switch from manual field specification to automatic field numbering")
+            }
             value = try positional(number, arguments)
             automatic = number + 1
         } else if let number = try Self.digits(first.bytes, &place), place == first.bytes.count {

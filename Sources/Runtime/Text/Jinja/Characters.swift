@@ -64,6 +64,18 @@ extension TemplateText {
         try mapped { scalar, index in lower(scalar, at: index) }
     }
 
+    /// For comparison without case: like small letters, with ligatures and ß spelled out.
+    func caseFolded() throws(TemplateError) -> TemplateText {
+        try mapped { scalar, _ in
+            if scalar == "ς" || scalar == "Σ" { return "σ" }
+            let large = scalar.properties.uppercaseMapping
+            if scalar.properties.isLowercase, large.unicodeScalars.count > 1 {
+                return large.unicodeScalars.map { $0.properties.lowercaseMapping }.joined()
+            }
+            return scalar.properties.lowercaseMapping
+        }
+    }
+
     /// The first character large, the rest small.
     func capitalized() throws(TemplateError) -> TemplateText {
         try mapped { scalar, index in index == 0 ? Self.title(scalar) : lower(scalar, at: index) }

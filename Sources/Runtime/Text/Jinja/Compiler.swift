@@ -109,7 +109,7 @@ struct Compiler {
         case .filter(let filters, let statements):
             try capture(statements)
             for part in filters { try postfix(part) }
-            emit(.print)
+            emit(.printText)
         case .with(let bindings, let statements):
             for binding in bindings { try expression(binding.value) }
             emit(.openScope)
@@ -261,7 +261,9 @@ struct Compiler {
 
     /// A call that gets the body of the block as the macro `caller`.
     private mutating func callBlock(_ macro: MacroStatement, _ call: Node) throws(TemplateError) {
-        guard case .postfix(let base, let parts) = call.expression, let last = parts.last, case .call(var arguments) = last.kind else { return }
+        guard case .postfix(let base, let parts) = call.expression, let last = parts.last, case .call(var arguments) = last.kind else {
+            return
+        }
         try expression(base)
         for part in parts.dropLast() { try postfix(part) }
         let star = (arguments.star, arguments.doubleStar)

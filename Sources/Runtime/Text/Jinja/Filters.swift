@@ -21,7 +21,8 @@ extension Machine {
         case .default, .d:
             let arguments = try parameters("default_value", "boolean")
             return value.isUndefined || (arguments.isTrue(1) && !value.isTrue) ? arguments[0] ?? .string("") : value
-        case .upper, .lower, .capitalize, .title, .trim, .replace, .center, .indent, .truncate, .wordcount, .format, .string, .safe, .escape, .e,
+        case .upper, .lower, .capitalize, .title, .trim, .replace, .center, .indent, .truncate, .wordcount, .format, .string, .safe,
+            .escape, .e,
             .forceescape, .striptags, .urlencode:
             return try textResult(of: filter, value, arguments)
         case .length, .count:
@@ -150,7 +151,11 @@ extension Machine {
         guard case .text(let text) = value else { return [value] }
         var path: [Value] = []
         for part in try text.split(TemplateText("."), limit: -1, fromRight: false) {
-            if part.satisfies("isdigit"), let number = try Numbers.integer(part.string) { path.append(.int(number)) } else { path.append(.text(part)) }
+            if part.satisfies("isdigit"), let number = try Numbers.integer(part.string) {
+                path.append(.int(number))
+            } else {
+                path.append(.text(part))
+            }
         }
         return path
     }

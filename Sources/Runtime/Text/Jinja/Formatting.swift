@@ -148,9 +148,10 @@ extension Machine {
             try builder.append(text)
         }
         if !usesNames, used < arguments.count {
-            if case .dict = argument { return builder.finish() }
-            if case .list = argument, used == 0 { return builder.finish() }
-            throw TemplateError(.type, "not all arguments converted during string formatting")
+            switch argument {
+            case .dict, .list, .range, .undefined: break  // what has items may go unused
+            default: throw TemplateError(.type, "not all arguments converted during string formatting")
+            }
         }
         return builder.finish()
     }
@@ -178,7 +179,9 @@ extension Machine {
         return value
     }
 
-    private func percent(_ value: Value, _ letter: Unicode.Scalar, _ specification: FormatSpecification) throws(TemplateError) -> TemplateText {
+    private func percent(_ value: Value, _ letter: Unicode.Scalar, _ specification: FormatSpecification) throws(TemplateError)
+        -> TemplateText
+    {
         var specification = specification
         switch letter {
         case "s", "r", "a":
@@ -200,7 +203,9 @@ extension Machine {
         case "d", "i", "u":
             let number: Int
             if case .float(let float) = value {
-                guard let whole = Int(exactly: float.rounded(.towardZero)) else { throw TemplateError(.type, "cannot convert float to integer") }
+                guard let whole = Int(exactly: float.rounded(.towardZero)) else {
+                    throw TemplateError(.type, "cannot convert float to integer")
+                }
                 number = whole
             } else {
                 number = try Self.integer(value, letter)
@@ -214,12 +219,14 @@ extension Machine {
                 specification.alignment = ">"
                 specification.fill = TemplateText(" ")
             }
-            return try specification.number(try specification.digits(of: number, Character(letter)), isNegative: number.sign == .minus && !number.isNaN)
+            return try specification.number(
+                try specification.digits(of: number, Character(letter)), isNegative: number.sign == .minus && !number.isNaN)
         default: throw TemplateError(.type, "unsupported format character '\(letter)'")
         }
     }
 
-    private func integer(_ value: Int, _ letter: Unicode.Scalar, _ specification: FormatSpecification) throws(TemplateError) -> TemplateText {
+    private func integer(_ value: Int, _ letter: Unicode.Scalar, _ specification: FormatSpecification) throws(TemplateError) -> TemplateText
+    {
         var (digits, prefix) = FormatSpecification.integer(value, letter)
         if let precision = specification.precision, digits.utf8.count < precision {
             if precision > FormatSpecification.maximumPrecision { throw TemplateLimits.tooLarge }
@@ -252,7 +259,11 @@ extension TemplateText {
         var index = 0
         while index < bytes.count {
             let scalar = UTF8Bytes.scalar(at: index, in: bytes)
-            if scalar.isASCII { try builder.append(scalar, isUser: isUser(at: index)) } else { try builder.append(Machine.escape(scalar), isUser: isUser(at: index)) }
+            if scalar.isASCII {
+                try builder.append(scalar, isUser: isUser(at: index))
+            } else {
+                try builder.append(Machine.escape(scalar), isUser: isUser(at: index))
+            }
             index += UTF8Bytes.width(bytes[index])
         }
         return builder.finish()

@@ -63,7 +63,9 @@ extension Machine {
             }
             return .namespace(namespace)
         case .cycler:
-            if let extra = arguments.named.first { throw TemplateError(.type, "cycler() got an unexpected keyword argument '\(extra.name.string)'") }
+            if let extra = arguments.named.first {
+                throw TemplateError(.type, "cycler() got an unexpected keyword argument '\(extra.name.string)'")
+            }
             if arguments.positional.isEmpty { throw TemplateError(.type, "at least one item has to be provided") }
             return .cycler(Cycler(try list(arguments.positional)))
         case .joiner:
@@ -90,13 +92,16 @@ extension Machine {
         }
         var pairs: [(key: Value, value: Value)] = []
         if let source = arguments.positional.first {
+            if case .undefined(let missing) = source { throw missing.error }
             if case .dict(let dict) = source {
                 pairs = dict.entries.map { ($0.key, $0.value) }
             } else {
                 let items = try Items(source)
                 while let item = try items.next() {
                     let pair = try Items(item).drain(budget)
-                    if pair.count != 2 { throw TemplateError(.type, "dictionary update sequence element has length \(pair.count); 2 is required") }
+                    if pair.count != 2 {
+                        throw TemplateError(.type, "dictionary update sequence element has length \(pair.count); 2 is required")
+                    }
                     if pairs.count >= TemplateLimits.listElements { throw TemplateLimits.tooLarge }
                     pairs.append((pair[0], pair[1]))
                 }
@@ -139,7 +144,9 @@ extension Machine {
     }
 
     private func invoke(_ name: String, on loop: Loop, _ arguments: CallArguments) throws(TemplateError) -> Value {
-        if let extra = arguments.named.first { throw TemplateError(.type, "\(name)() got an unexpected keyword argument '\(extra.name.string)'") }
+        if let extra = arguments.named.first {
+            throw TemplateError(.type, "\(name)() got an unexpected keyword argument '\(extra.name.string)'")
+        }
         if name == "cycle" {
             if arguments.positional.isEmpty { throw TemplateError(.type, "no items for cycling given") }
             return arguments.positional[max(0, loop.index0) % arguments.positional.count]
@@ -173,7 +180,8 @@ extension Machine {
                 for place in start..<end {
                     var takesRight = left >= middle
                     if !takesRight, right < end {
-                        takesRight = reverse ? try less(keys[order[left]], keys[order[right]]) : try less(keys[order[right]], keys[order[left]])
+                        takesRight =
+                            reverse ? try less(keys[order[left]], keys[order[right]]) : try less(keys[order[right]], keys[order[left]])
                     }
                     if takesRight {
                         buffer[place] = order[right]

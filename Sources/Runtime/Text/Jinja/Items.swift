@@ -15,7 +15,7 @@ final class Items {
     init(_ value: Value) throws(TemplateError) {
         switch value {
         case .undefined: source = .nothing
-        case .text(let text): source = .characters(text)
+        case .text(let text): source = .characters(text.markup(false))
         case .list(let box), .tuple(let box): source = .values(box.items)
         case .dict(let dict): source = .dict(dict, .keys)
         case .view(let view): source = .dict(view.dict, view.kind)

@@ -180,7 +180,8 @@ struct Lexer {
         while let tag = opening.place(in: source, from: index, to: source.count) {
             index = tag + 2
             var inside = index
-            let sign = inside < source.count && (source[inside] == UInt8(ascii: "-") || source[inside] == UInt8(ascii: "+")) ? source[inside] : 0
+            let sign =
+                inside < source.count && (source[inside] == UInt8(ascii: "-") || source[inside] == UInt8(ascii: "+")) ? source[inside] : 0
             if sign != 0 { inside += 1 }
             inside = skipSpace(inside)
             guard isText("endraw", at: inside) else { continue }

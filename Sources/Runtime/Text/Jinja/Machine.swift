@@ -100,6 +100,10 @@ final class Machine {
         switch instruction {
         case .text(let index): try print(constant(index))
         case .print: try print(pop())
+        case .printText:
+            let value = pop()
+            guard case .text = value else { throw TemplateError(.type, "a filter block must give a string, not \(value.typeName)") }
+            try print(value)
         case .beginCapture: outputs.append(TextBuilder())
         case .endCapture: push(.text(outputs.removeLast().finish()))
         case .dropCapture: outputs.removeLast()
@@ -320,7 +324,9 @@ final class Machine {
         outputs.append(TextBuilder())
     }
 
-    private func enterLoop(_ shape: Int, over value: Value, depth0: Int, scope around: Scope, from address: Int) throws(TemplateError) -> Int {
+    private func enterLoop(_ shape: Int, over value: Value, depth0: Int, scope around: Scope, from address: Int) throws(TemplateError)
+        -> Int
+    {
         try push(Frame(address: address, scope: scope, given: []))
         push(value)
         scope = around

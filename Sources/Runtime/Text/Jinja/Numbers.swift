@@ -84,12 +84,13 @@ enum Numbers {
         if isNegative || scalars.first == "+" { scalars.removeFirst() }
         var radix = base
         if scalars.count > 1, scalars[0] == "0" {
-            let prefixed: Int? = switch scalars[1] {
-            case "x", "X": 16
-            case "o", "O": 8
-            case "b", "B": 2
-            default: nil
-            }
+            let prefixed: Int? =
+                switch scalars[1] {
+                case "x", "X": 16
+                case "o", "O": 8
+                case "b", "B": 2
+                default: nil
+                }
             if let prefixed, base == 0 || base == prefixed {
                 radix = prefixed
                 scalars.removeFirst(2)

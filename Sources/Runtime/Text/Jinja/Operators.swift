@@ -115,7 +115,8 @@ extension Machine {
             return a / b
         case .floorDivide:
             if b == 0 { throw TemplateError(.type, "float floor division by zero") }
-            return ((a - Self.modulo(a, b)) / b).rounded(.toNearestOrEven)
+            let quotient = (a - Self.modulo(a, b)) / b
+            return quotient == 0 ? Double(signOf: a / b, magnitudeOf: 0) : quotient.rounded(.toNearestOrEven)
         case .modulo:
             if b == 0 { throw TemplateError(.type, "float modulo") }
             return Self.modulo(a, b)

@@ -50,7 +50,9 @@ struct Parameters {
             throw TemplateError(.type, "missing required argument '\(names[index])'")
         }
         if case .undefined(let missing) = value { throw missing.error }
-        guard case .text(let text) = value else { throw TemplateError(.type, "argument '\(names[index])' must be str, not \(value.typeName)") }
+        guard case .text(let text) = value else {
+            throw TemplateError(.type, "argument '\(names[index])' must be str, not \(value.typeName)")
+        }
         return text
     }
 }

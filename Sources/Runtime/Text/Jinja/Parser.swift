@@ -56,7 +56,9 @@ struct Parser {
     }
 
     func unexpected(_ wanted: String) -> TemplateError {
-        let text = current.kind == .end ? "unexpected end of template, expected '\(wanted)'" : "expected token '\(wanted)', got '\(current.described)'"
+        let text =
+            current.kind == .end
+            ? "unexpected end of template, expected '\(wanted)'" : "expected token '\(wanted)', got '\(current.described)'"
         return TemplateError(.syntax, text, line: current.line)
     }
 
@@ -198,7 +200,8 @@ struct Parser {
         let otherwise = end == "else" ? try body(until: "endfor").statements : []
         return .loop(
             ForStatement(
-                target: target, iterable: iterable, test: test, isRecursive: isRecursive, body: statements, otherwise: otherwise, mentions: seen))
+                target: target, iterable: iterable, test: test, isRecursive: isRecursive, body: statements, otherwise: otherwise,
+                mentions: seen))
     }
 
     private mutating func ifStatement() throws(TemplateError) -> Statement.Kind {
@@ -247,7 +250,9 @@ struct Parser {
         let line = advance().line
         let parameters = isSymbol("(") ? try signature() : []
         let call = try expression()
-        guard case .postfix(_, let parts) = call.expression, case .call? = parts.last?.kind else { throw error("expected call", line: line) }
+        guard case .postfix(_, let parts) = call.expression, case .call? = parts.last?.kind else {
+            throw error("expected call", line: line)
+        }
         return .call(try macro("caller", parameters, end: "endcall"), call)
     }
 

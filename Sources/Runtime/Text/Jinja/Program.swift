@@ -51,6 +51,7 @@ enum Instruction: Sendable {
     // output
     case text(Int)
     case print
+    case printText  // what a filter block made: must be text
     case beginCapture
     case endCapture
     case dropCapture

@@ -2,7 +2,8 @@
 extension Machine {
     private static let textMethods: Set<String> = [
         "capitalize", "casefold", "center", "count", "encode", "endswith", "expandtabs", "find", "format", "format_map", "index", "isalnum",
-        "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric", "isprintable", "isspace", "istitle", "isupper",
+        "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric", "isprintable", "isspace", "istitle",
+        "isupper",
         "join", "ljust", "lower", "lstrip", "maketrans", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust",
         "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "translate", "upper", "zfill",
     ]
@@ -122,10 +123,17 @@ extension Machine {
 
     /// What is stored under a key, nil where nothing is or the value has no items.
     private func element(_ key: Value, of value: Value) throws(TemplateError) -> Value? {
-        if case .slice(let slice) = key { return try cut(value, slice) }
+        if case .slice(let slice) = key {
+            if let part = try cut(value, slice) { return part }
+            switch value {
+            case .text, .list, .tuple, .range: throw TemplateError(.type, "slice indices must be integers or None")
+            case .dict: throw TemplateError(.type, "unhashable type: 'slice'")
+            default: throw TemplateError(.type, "'\(value.typeName)' object is not subscriptable")
+            }
+        }
         switch value {
         case .dict(let dict):
-            do { return dict[try key.key()] } catch where error.kind == .type { return nil } catch { throw error }
+            do { return dict[try key.key()] } catch  where error.kind == .type { return nil } catch { throw error }
         case .list(let box), .tuple(let box):
             guard let index = key.index, let place = Self.place(index, in: box.items.count) else { return nil }
             return box.items[place]
@@ -159,7 +167,8 @@ extension Machine {
         switch value {
         case .text(let text):
             try budget.charge(bytes: text.bytes.count)
-            let (start, step, count) = try Self.bounds(slice, text.count)
+            let (start, _, step, count) = try Self.bounds(slice, text.count)
+            if count == 0 { return .text(text[0..<0]) }
             if step == 1 {
                 let first = text.offset(of: start)
                 var last = first
@@ -177,28 +186,30 @@ extension Machine {
         case .list(let box): return .list(try cut(box.items, slice))
         case .tuple(let box): return .tuple(try cut(box.items, slice))
         case .range(let range):
-            let (start, step, count) = try Self.bounds(slice, range.count)
+            let (start, stop, step, _) = try Self.bounds(slice, range.count)
             let (size, overflow) = range.step.multipliedReportingOverflow(by: step)
-            if overflow { throw TemplateLimits.overflow }
-            let first = count > 0 ? range[start] : range.start
-            let (distance, far) = size.multipliedReportingOverflow(by: count)
-            let (stop, farther) = first.addingReportingOverflow(distance)
-            if far || farther { throw TemplateLimits.overflow }
-            return .range(try RangeBox(start: first, stop: stop, step: size))
+            func place(_ index: Int) throws(TemplateError) -> Int {
+                let (distance, far) = range.step.multipliedReportingOverflow(by: index)
+                let (value, farther) = range.start.addingReportingOverflow(distance)
+                if far || farther || overflow { throw TemplateLimits.overflow }
+                return value
+            }
+            return .range(try RangeBox(start: try place(start), stop: try place(stop), step: size))
         default: return nil
         }
     }
 
     private func cut(_ items: [Value], _ slice: SliceBox) throws(TemplateError) -> ListBox {
-        let (start, step, count) = try Self.bounds(slice, items.count)
+        let (start, _, step, count) = try Self.bounds(slice, items.count)
+        if count == 0 { return try list([]) }
         if step == 1 { return try list(Array(items[start..<start + count])) }
         var result: [Value] = []
         for number in 0..<count { result.append(items[start &+ number &* step]) }
         return try list(result)
     }
 
-    /// First position, step and number of items of a slice of a sequence.
-    private static func bounds(_ slice: SliceBox, _ length: Int) throws(TemplateError) -> (start: Int, step: Int, count: Int) {
+    /// First position, the one to stop at, step and number of items of a slice of a sequence.
+    private static func bounds(_ slice: SliceBox, _ length: Int) throws(TemplateError) -> (start: Int, stop: Int, step: Int, count: Int) {
         let step = slice.step.index ?? 1
         if step == 0 { throw TemplateError(.type, "slice step cannot be zero") }
         func clamp(_ value: Value, _ initial: Int) -> Int {
@@ -209,7 +220,7 @@ extension Machine {
         let start = clamp(slice.start, step > 0 ? 0 : length - 1)
         let stop = clamp(slice.stop, step > 0 ? length : -1)
         let distance = step > 0 ? stop - start : start - stop
-        guard distance > 0 else { return (max(0, min(start, length)), step, 0) }
-        return (start, step, Int((UInt(distance) - 1) / step.magnitude) + 1)
+        guard distance > 0 else { return (start, stop, step, 0) }
+        return (start, stop, step, Int((UInt(distance) - 1) / step.magnitude) + 1)
     }
 }

@@ -43,23 +43,30 @@ extension ChatTemplate {
 
         for (parts, content) in [(false, JSONValue.string(mark)), (true, part(mark))] {
             let user = message("user", content)
-            let conversations: [([JSONValue], Bool)] = [([user], true), ([user, message("assistant", parts ? part("ok") : .string("ok"))], false)]
+            let conversations: [([JSONValue], Bool)] = [
+                ([user], true), ([user, message("assistant", parts ? part("ok") : .string("ok"))], false),
+            ]
             var works = false
             for (messages, generates) in conversations {
-                if let text = try prompt(messages, generates: generates), text.contains(mark), !parts || !text.contains("'type'") { works = true }
+                if let text = try prompt(messages, generates: generates), text.contains(mark), !parts || !text.contains("'type'") {
+                    works = true
+                }
             }
             if parts { traits.takesContentParts = works } else { traits.takesContentStrings = works }
         }
         let before = problem
         func content(_ text: String) -> JSONValue { traits.takesContentStrings ? .string(text) : part(text) }
         let user = message("user", content("hello"))
-        if let text = try prompt([message("system", content(mark)), user], generates: true) { traits.takesSystemMessage = text.contains(mark) }
+        if let text = try prompt([message("system", content(mark)), user], generates: true) {
+            traits.takesSystemMessage = text.contains(mark)
+        }
         let tool: JSONValue = .object([
             "type": .string("function"),
             "function": .object([
                 "name": .string(mark), "description": .string("A tool."),
                 "parameters": .object([
-                    "type": .string("object"), "properties": .object(["x": .object(["type": .string("string"), "description": .string("A text.")])]),
+                    "type": .string("object"),
+                    "properties": .object(["x": .object(["type": .string("string"), "description": .string("A text.")])]),
                     "required": .array([.string("x")]),
                 ]),
             ]),

@@ -34,7 +34,8 @@ extension Machine {
 
     private func other(_ test: Test, _ arguments: CallArguments) throws(TemplateError) -> Value {
         guard arguments.named.isEmpty, arguments.positional.count == 1 else {
-            throw TemplateError(.type, "\(test.rawValue) expected 2 arguments, got \(arguments.positional.count + arguments.named.count + 1)")
+            throw TemplateError(
+                .type, "\(test.rawValue) expected 2 arguments, got \(arguments.positional.count + arguments.named.count + 1)")
         }
         return arguments.positional[0]
     }

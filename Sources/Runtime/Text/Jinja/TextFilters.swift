@@ -225,7 +225,9 @@ extension Machine {
         if !number.isFinite { throw TemplateError(.type, "cannot convert float infinity or NaN to integer") }
         let scale = try arithmetic(.power, .int(10), .int(places))
         let scaled = try arithmetic(.multiply, value, scale)
-        guard let product = scaled.number, let whole = Int(exactly: product.rounded(method == "ceil" ? .up : .down)) else { throw TemplateLimits.overflow }
+        guard let product = scaled.number, let whole = Int(exactly: product.rounded(method == "ceil" ? .up : .down)) else {
+            throw TemplateLimits.overflow
+        }
         return try arithmetic(.divide, .int(whole), scale)
     }
 

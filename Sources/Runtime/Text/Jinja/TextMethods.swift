@@ -12,9 +12,12 @@ extension Machine {
         case "upper":
             try nothing()
             return .text(try text.uppercased())
-        case "lower", "casefold":
+        case "lower":
             try nothing()
             return .text(try text.lowercased())
+        case "casefold":
+            try nothing()
+            return .text(try text.caseFolded())
         case "title":
             try nothing()
             return .text(try text.titled())
@@ -29,7 +32,8 @@ extension Machine {
             return .text(text.stripped(characters, left: name != "rstrip", right: name != "lstrip"))
         case "split", "rsplit":
             let arguments = try parameters("sep", "maxsplit")
-            let parts = try text.split(try optionalText(arguments, 0), limit: try arguments.integer(1, else: -1), fromRight: name == "rsplit")
+            let parts = try text.split(
+                try optionalText(arguments, 0), limit: try arguments.integer(1, else: -1), fromRight: name == "rsplit")
             return .list(try list(parts.map { .text($0) }))
         case "splitlines":
             return .list(try list(try text.lines(keepsEnds: try parameters("keepends").isTrue(0)).map { .text($0) }))
@@ -56,7 +60,8 @@ extension Machine {
             let arguments = try parameters("old", "new", "count")
             let new = try arguments.text(1)
             return .text(
-                try text.replacing(try arguments.text(0), with: text.isMarkup ? try new.escaped() : new, limit: try arguments.integer(2, else: -1)))
+                try text.replacing(
+                    try arguments.text(0), with: text.isMarkup ? try new.escaped() : new, limit: try arguments.integer(2, else: -1)))
         case "join":
             var builder = TextBuilder(isMarkup: text.isMarkup)
             let items = try Items(try parameters("iterable").required(0))
@@ -75,7 +80,8 @@ extension Machine {
             let arguments = try parameters("width", "fillchar")
             let fill = try arguments.text(1, else: TemplateText(" "))
             if fill.count != 1 { throw TemplateError(.type, "the fill character must be exactly one character long") }
-            return .text(try text.padded(to: try arguments.integer(0), with: fill, name == "center" ? .center : name == "ljust" ? .right : .left))
+            return .text(
+                try text.padded(to: try arguments.integer(0), with: fill, name == "center" ? .center : name == "ljust" ? .right : .left))
         case "zfill":
             let width = try parameters("width").integer(0)
             let hasSign = text.bytes.first == UInt8(ascii: "-") || text.bytes.first == UInt8(ascii: "+")
@@ -87,7 +93,9 @@ extension Machine {
         case "expandtabs": return .text(try text.expandingTabs(try parameters("tabsize").integer(0, else: 8)))
         case "format": return .text(try braceFormat(text, arguments))
         case "format_map":
-            guard case .dict(let dict) = try parameters("mapping").required(0) else { throw TemplateError(.type, "format_map() needs a mapping") }
+            guard case .dict(let dict) = try parameters("mapping").required(0) else {
+                throw TemplateError(.type, "format_map() needs a mapping")
+            }
             var named = CallArguments()
             for entry in dict.entries { if case .text(let key) = entry.key { named.named.append((key, entry.value)) } }
             return .text(try braceFormat(text, named))
@@ -120,13 +128,18 @@ extension Machine {
         case .tuple(let box): candidates = box.items
         case .undefined(let missing): throw missing.error
         default:
-            throw TemplateError(.type, "\(atEnd ? "endswith" : "startswith") first arg must be str or a tuple of str, not \(wanted.typeName)")
+            throw TemplateError(
+                .type, "\(atEnd ? "endswith" : "startswith") first arg must be str or a tuple of str, not \(wanted.typeName)")
         }
         let range = try bounds(text, parameters)
         for candidate in candidates {
-            guard case .text(let affix) = candidate else { throw TemplateError(.type, "tuple for startswith must only contain str, not \(candidate.typeName)") }
+            guard case .text(let affix) = candidate else {
+                throw TemplateError(.type, "tuple for startswith must only contain str, not \(candidate.typeName)")
+            }
             guard let range, affix.bytes.count <= range.count else { continue }
-            if UTF8Bytes.matches(affix.bytes, in: text.bytes, at: atEnd ? range.upperBound - affix.bytes.count : range.lowerBound) { return true }
+            if UTF8Bytes.matches(affix.bytes, in: text.bytes, at: atEnd ? range.upperBound - affix.bytes.count : range.lowerBound) {
+                return true
+            }
         }
         return false
     }

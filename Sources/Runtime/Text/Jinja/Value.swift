@@ -143,6 +143,7 @@ enum DictKey: Hashable {
     case tuple([DictKey])
     case undefined
     case object(ObjectIdentifier)
+    case function(GlobalFunction)
 }
 
 extension Value {
@@ -176,7 +177,8 @@ extension Value {
         case .joiner(let box): return .object(ObjectIdentifier(box))
         case .loop(let box): return .object(ObjectIdentifier(box))
         case .method(let box): return .object(ObjectIdentifier(box))
-        case .list, .dict, .view, .slice, .function: throw TemplateError(.type, "unhashable type: '\(typeName)'")
+        case .function(let function): return .function(function)
+        case .list, .dict, .view, .slice: throw TemplateError(.type, "unhashable type: '\(typeName)'")
         }
     }
 }
