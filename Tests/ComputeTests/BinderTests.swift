@@ -68,7 +68,8 @@ import Weights
             for (name, record) in plain.records {
                 source.records[TensorName(root + name.description.dropFirst("model.".count))] = record
             }
-            let tokens = someTokens(9, vocabulary: 80), options = ModelOptions(threads: 1)
+            let tokens = someTokens(9, vocabulary: 80)
+            let options = ModelOptions(threads: 1)
             #expect(try Model.load(source, options: options).logits(tokens) == Model.load(plain, options: options).logits(tokens))
         }
     }

@@ -18,7 +18,8 @@ import Weights
 
     @Test(arguments: RandomModel.all)
     func denseWeightsInF32GiveTheLogitsOfTheSpecification(_ random: RandomModel) throws {
-        let source = random.huggingFace(), tokens = someTokens(45, vocabulary: random.vocabulary)
+        let source = random.huggingFace()
+        let tokens = someTokens(45, vocabulary: random.vocabulary)
         let model = try Model.load(source, options: ModelOptions(threads: 1))
         // Only keys and values are rounded, to f16.
         #expect(relativeError(try model.logits(tokens).flatMap { $0 }, from: try Reference(source).logits(for: tokens)) < 1e-3)
@@ -27,7 +28,8 @@ import Weights
     @Test(arguments: RandomModel.all)
     func bothDialectsOfTheSameWeightsExecuteTheSame(_ random: RandomModel) throws {
         for format in [Q4_1(), Q4_K(), Dense(.f16)] as [any QuantFormat] {
-            let wide = random.wide(format), tokens = someTokens(40, vocabulary: wide.vocabulary)
+            let wide = random.wide(format)
+            let tokens = someTokens(40, vocabulary: wide.vocabulary)
             let one = try Model.load(wide.huggingFace(), options: ModelOptions(threads: 1)).logits(tokens)
             let other = try Model.load(wide.gguf(), options: ModelOptions(threads: 1)).logits(tokens)
             #expect(one == other, "\(wide.testDescription)")
@@ -38,7 +40,8 @@ import Weights
     @Test(arguments: storedFormats.indices)
     func everyStoredFormatStaysNearItsPreciseForm(_ index: Int) throws {
         let wide = RandomModel.all[0].wide(Self.storedFormats[index])
-        let source = wide.huggingFace(), tokens = someTokens(40, vocabulary: wide.vocabulary)
+        let source = wide.huggingFace()
+        let tokens = someTokens(40, vocabulary: wide.vocabulary)
         let precise = try Model.load(source, options: ModelOptions(precise: true, threads: 1)).logits(tokens)
         let packed = try Model.load(source, options: ModelOptions(threads: 1)).logits(tokens)
         let error = relativeError(packed.flatMap { $0 }, from: precise.flatMap { $0 })
@@ -48,7 +51,8 @@ import Weights
     @Test(arguments: RandomModel.all)
     func logitsDoNotDependOnHowAPromptIsCut(_ random: RandomModel) throws {
         for format in [Q4_1(), Q6_K(), Dense(.bf16)] as [any QuantFormat] {
-            let wide = random.wide(format), tokens = someTokens(75, vocabulary: wide.vocabulary)
+            let wide = random.wide(format)
+            let tokens = someTokens(75, vocabulary: wide.vocabulary)
             let model = try Model.load(wide.huggingFace(), options: ModelOptions(threads: 2))
             let whole = try model.logits(tokens)
             for chunks in [Array(repeating: 1, count: 75), [31, 2, 42], [64, 11], [5, 70]] {
@@ -59,7 +63,8 @@ import Weights
 
     @Test(arguments: RandomModel.all)
     func logitsDoNotDependOnThreads(_ random: RandomModel) throws {
-        let wide = random.wide(Q8_0()), tokens = someTokens(50, vocabulary: wide.vocabulary)
+        let wide = random.wide(Q8_0())
+        let tokens = someTokens(50, vocabulary: wide.vocabulary)
         let one = try Model.load(wide.huggingFace(), options: ModelOptions(threads: 1)).logits(tokens)
         for threads in 2...3 {
             #expect(try Model.load(wide.huggingFace(), options: ModelOptions(threads: threads)).logits(tokens) == one)
@@ -86,7 +91,8 @@ import Weights
     }
 
     @Test func aSequenceCutBackAndContinuedGivesTheSameLogits() throws {
-        let wide = RandomModel.all[0].wide(Q4_1()), tokens = someTokens(70, vocabulary: wide.vocabulary)
+        let wide = RandomModel.all[0].wide(Q4_1())
+        let tokens = someTokens(70, vocabulary: wide.vocabulary)
         let session = try Session(try Model.load(wide.huggingFace(), options: ModelOptions(threads: 1)), pages: 4)
         let expected = try session.model.logits(tokens)
         let slot = session.open()

@@ -4,7 +4,9 @@ import Testing
 import Weights
 
 @Suite struct HyperparametersTests {
-    private func sizes(_ random: RandomModel, without key: String = "", _ change: [String: Metadata.Value]) throws(ModelError) -> Hyperparameters {
+    private func sizes(_ random: RandomModel, without key: String = "", _ change: [String: Metadata.Value]) throws(ModelError)
+        -> Hyperparameters
+    {
         var source = random.huggingFace()
         var values = source.metadata.values
         values.merge(change) { $1 }
@@ -85,7 +87,8 @@ import Weights
             divisors.append(wavelength < 16 ? 1 : wavelength > 64 ? 8 : 1 / ((1 - blend) / 8 + blend))
         }
         gguf.add("rope_freqs.weight", [32], Dense(.f32), planes: [divisors.flatMap { $0.bitPattern.littleEndianBytes }])
-        let tokens = someTokens(90, vocabulary: 80), options = ModelOptions(threads: 1)
+        let tokens = someTokens(90, vocabulary: 80)
+        let options = ModelOptions(threads: 1)
         let expected = try Model.load(random.huggingFace(), options: options).logits(tokens)
         #expect(try Model.load(gguf, options: options).logits(tokens) == expected)
         #expect(try Model.load(random.gguf(), options: options).logits(tokens) != expected)

@@ -23,7 +23,8 @@ import Weights
 
     @Test func aReservationThatDoesNotFitTakesNothing() throws {
         let cache = try makeCache(pages: 4)
-        let first = cache.open(), second = cache.open()
+        let first = cache.open()
+        let second = cache.open()
         #expect(cache.reserve(first, tokens: 3 * 32))
         #expect(!cache.reserve(second, tokens: 33))
         #expect(cache.freePages == 1)

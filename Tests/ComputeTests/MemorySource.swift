@@ -43,8 +43,12 @@ struct RandomModel: CustomTestStringConvertible {
 
     static let all: [RandomModel] = [
         RandomModel(architecture: .llama, modelType: "llama", tied: true),
-        RandomModel(architecture: .llama, modelType: "mistral", more: ["sliding_window": .int(7)], moreGGUF: ["llama.attention.sliding_window": .int(7)]),
-        RandomModel(architecture: .qwen2, modelType: "qwen2", headSize: 16, biases: true, more: ["sliding_window": .int(7), "use_sliding_window": .bool(false)]),
+        RandomModel(
+            architecture: .llama, modelType: "mistral", more: ["sliding_window": .int(7)],
+            moreGGUF: ["llama.attention.sliding_window": .int(7)]),
+        RandomModel(
+            architecture: .qwen2, modelType: "qwen2", headSize: 16, biases: true,
+            more: ["sliding_window": .int(7), "use_sliding_window": .bool(false)]),
         RandomModel(architecture: .qwen3, modelType: "qwen3", keyValueHeads: 1, tied: true),
         RandomModel(
             architecture: .gemma3, modelType: "gemma3_text", layers: 7, tied: true,
@@ -75,7 +79,8 @@ struct RandomModel: CustomTestStringConvertible {
             (TensorRole(.tokenEmbedding), [vocabulary, hidden]), (TensorRole(.outputNorm), [hidden]),
         ]
         if !tied { shapes.append((TensorRole(.output), [vocabulary, hidden])) }
-        let queries = heads * headSize, keys = keyValueHeads * headSize
+        let queries = heads * headSize
+        let keys = keyValueHeads * headSize
         for layer in 0..<layers {
             func add(_ part: TensorRole.Part, _ shape: Int..., leaf: TensorRole.Leaf = .weight) {
                 shapes.append((TensorRole(part, layer: layer, leaf), shape))
@@ -132,7 +137,8 @@ struct RandomModel: CustomTestStringConvertible {
 
     /// The same weights as a GGUF converter writes them: query and key rows interleaved, 1 added to norms.
     func gguf(seed: UInt64 = 1) -> MemorySource {
-        let other = huggingFace(seed: seed), name = architecture.ggufNames[0]
+        let other = huggingFace(seed: seed)
+        let name = architecture.ggufNames[0]
         var values: [String: Metadata.Value] = [
             "block_count": .int(layers), "embedding_length": .int(hidden), "attention.head_count": .int(heads),
             "attention.head_count_kv": .int(keyValueHeads), "attention.key_length": .int(headSize),
@@ -164,7 +170,8 @@ struct RandomModel: CustomTestStringConvertible {
     private func interleaved(_ bytes: [UInt8], rows: Int) -> [UInt8] {
         let length = bytes.count / rows
         return (0..<rows).flatMap { row in
-            let head = row / headSize * headSize, inHead = row % headSize
+            let head = row / headSize * headSize
+            let inHead = row % headSize
             let old = head + inHead % 2 * (headSize / 2) + inHead / 2
             return bytes[old * length..<(old + 1) * length]
         }
@@ -192,7 +199,8 @@ struct SplitMix: RandomNumberGenerator {
             return [(0..<blocks).flatMap { _ in number(float(in: -0.2...0.2), dense.number) }]
         }
         if let affine = format as? Affine {
-            let size: Float = affine.bits == 4 ? 0.02 : 0.001, middle = Float(1 << (affine.bits - 1))
+            let size: Float = affine.bits == 4 ? 0.02 : 0.001
+            let middle = Float(1 << (affine.bits - 1))
             let codes = (0..<blocks * format.bytesPerBlock[0]).map { _ in UInt8.random(in: 0...255, using: &self) }
             let steps = (0..<blocks).map { _ in float(in: -size...size) }
             return [codes, steps.flatMap { number($0, affine.scale) }, steps.flatMap { number(-middle * $0, affine.scale) }]

@@ -12,7 +12,8 @@ import Weights
 
     @Test(arguments: TinyModel.all)
     func preciseModeGivesTheReferencesLogits(_ tiny: TinyModel) throws {
-        let expected = try #require(tiny.referenceLogits()), tokens = try tiny.prompt()
+        let expected = try #require(tiny.referenceLogits())
+        let tokens = try tiny.prompt()
         let source = try ModelSources.open(tiny.path)
         let model = try Model.load(source, options: ModelOptions(precise: true, threads: 1))
         #expect(largestDifference(try model.logits(tokens).flatMap { $0 }, expected) < 1e-3)
@@ -27,7 +28,8 @@ import Weights
     /// Codes run with activations of eight bits, 16-bit numbers with exact ones; keys and values are f16 in both.
     @Test(arguments: TinyModel.all)
     func packedModeStaysNearTheReferencesLogits(_ tiny: TinyModel) throws {
-        let expected = try #require(tiny.referenceLogits()), tokens = try tiny.prompt()
+        let expected = try #require(tiny.referenceLogits())
+        let tokens = try tiny.prompt()
         let model = try Model.load(try ModelSources.open(tiny.path), options: ModelOptions(threads: 1))
         let error = relativeError(try model.logits(tokens).flatMap { $0 }, from: expected)
         #expect(error < (tiny.bits < 16 ? 0.03 : 0.002), "\(error)")
@@ -36,7 +38,8 @@ import Weights
     /// What a file's codes become when they are moved into an MLX checkpoint runs as the same numbers.
     @Test(arguments: TinyModel.all.filter { ["gguf-Q4_0", "gguf-Q4_1", "gguf-Q8_0", "gguf-F16"].contains($0.form) })
     func theSameCodesThroughTheOtherFormatGiveTheSameLogits(_ tiny: TinyModel) throws {
-        let source = try ModelSources.open(tiny.path), tokens = try tiny.prompt()
+        let source = try ModelSources.open(tiny.path)
+        let tokens = try tiny.prompt()
         let architecture = try Architecture.named(in: source.metadata)
         let folder = NSTemporaryDirectory() + "lmx-oracle-\(ProcessInfo.processInfo.processIdentifier)-\(tiny.architecture)-\(tiny.form)"
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -51,7 +54,8 @@ import Weights
                 try Model.load(moved, options: precise).logits(tokens).flatMap { $0 }) < 1e-4)
 
         let packed = ModelOptions(threads: 1)
-        let one = try Model.load(source, options: packed).logits(tokens), other = try Model.load(moved, options: packed).logits(tokens)
+        let one = try Model.load(source, options: packed).logits(tokens)
+        let other = try Model.load(moved, options: packed).logits(tokens)
         // Q4_0 and Q8_0 subtract a constant where the checkpoint adds an offset: the same numbers summed in another order,
         // after which a few activations round to the neighbouring byte.
         let sameForm = tiny.form == "gguf-Q4_1" || tiny.form == "gguf-F16"

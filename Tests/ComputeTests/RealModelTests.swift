@@ -1,8 +1,8 @@
 import Compute
 import Formats
 import Foundation
-import Testing
 import TestSupport
+import Testing
 import Weights
 
 /// The default model against recorded answers of the reference implementation, where the model is there.

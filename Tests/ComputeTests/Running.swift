@@ -39,7 +39,8 @@ extension Model {
     func logits(_ tokens: [Int32], chunks: [Int]? = nil) throws -> [[Float]] {
         let session = try Session(self, pages: 1 + tokens.count / KVCache.pageTokens)
         let slot = session.open()
-        var rows: [[Float]] = [], start = 0
+        var rows: [[Float]] = []
+        var start = 0
         for length in chunks ?? [tokens.count] {
             rows += session.run(slot, tokens[start..<start + length], .all)
             start += length

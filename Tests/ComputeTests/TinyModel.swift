@@ -1,6 +1,6 @@
 import Foundation
-import Testing
 import TestSupport
+import Testing
 import Weights
 
 /// One stored form of one tiny model of `testdata/tiny`, with what the reference implementation says about it.

@@ -1,9 +1,10 @@
+internal import Weights
+
 #if canImport(Glibc)
     internal import Glibc
 #else
     internal import Musl
 #endif
-internal import Weights
 
 /// One large zeroed block from the operating system, aligned for huge pages. Its pages cost memory once they are written.
 struct AlignedMemory: ~Copyable {

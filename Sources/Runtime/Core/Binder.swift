@@ -66,7 +66,8 @@ enum Binder {
     private static func bind(
         _ layer: Int, _ architecture: Architecture, _ sizes: Hyperparameters, _ binding: inout Binding
     ) throws(ModelError) {
-        let queries = sizes.heads * sizes.keySize, keys = sizes.keyValueHeads * sizes.keySize
+        let queries = sizes.heads * sizes.keySize
+        let keys = sizes.keyValueHeads * sizes.keySize
         let interleaved = source(binding, interleaves: architecture) ? sizes.keySize : nil
         try binding.vector(TensorRole(.attentionNorm, layer: layer), sizes.hidden)
         try binding.matrix(.query, layer, rows: queries, columns: sizes.hidden, interleavedHead: interleaved)

@@ -87,7 +87,9 @@ private struct Reading {
             throw unsupported("is a mixture of \(experts) experts", hint: "dense models only")
         }
         for key in [MetadataKey.embeddingScale, .residualScale, .logitScale, .attentionScale] {
-            if let (spelling, value) = metadata.find(key) { throw unsupported("\(spelling) is \(value.summary)", hint: "no such scale is applied") }
+            if let (spelling, value) = metadata.find(key) {
+                throw unsupported("\(spelling) is \(value.summary)", hint: "no such scale is applied")
+            }
         }
         if let activation = try metadata.findText(.activation) {
             let names = architecture.activation == .silu ? ["silu", "swish"] : ["gelu_pytorch_tanh", "gelu_tanh"]
@@ -115,7 +117,8 @@ private struct Reading {
         case "none", "default": return .none
         case "linear": return .linear(try factor())
         case "llama3":
-            let low = try float(.ropeLowFrequencyFactor, in: 1e-3...1e6), high = try float(.ropeHighFrequencyFactor, in: 1e-3...1e6)
+            let low = try float(.ropeLowFrequencyFactor, in: 1e-3...1e6)
+            let high = try float(.ropeHighFrequencyFactor, in: 1e-3...1e6)
             guard low < high else { throw mismatched("low_freq_factor \(low) is not below high_freq_factor \(high)") }
             return .llama3(
                 factor: try factor(), lowFrequency: low, highFrequency: high,

@@ -47,6 +47,9 @@ struct Kernels {
     // ------------------------------------------------------------------------------------------------------ products
 
     /// All products of `rows` rows of x.
+    ///
+    /// Dense weights too run through the panels, whose order of sums is fixed: BLAS is no faster at prompts of 512 and
+    /// does not promise one. Only precise mode uses it.
     /// - Parameter scratch: as large as `scratchBytes` says for so many rows of this width.
     func multiply<let count: Int>(_ x: Buffer, rows: Int, into results: [count of Product], scratch: UnsafeMutableRawPointer) {
         precondition(count <= Self.mostProducts)
@@ -70,9 +73,12 @@ struct Kernels {
 
     /// Through OpenBLAS, each member of the team a share of the matrix rows.
     private func multiplyExactly(_ x: Buffer, rows: Int, weights: UnsafePointer<Float>, _ product: Product) {
-        let matrix = product.matrix, columns = matrix.columns, y = product.y
+        let matrix = product.matrix
+        let columns = matrix.columns
+        let y = product.y
         run { member, members in
-            let first = matrix.rows * member / members, last = matrix.rows * (member + 1) / members
+            let first = matrix.rows * member / members
+            let last = matrix.rows * (member + 1) / members
             guard first < last else { return }
             let slice = weights + first * columns
             for row in 0..<rows {

@@ -100,7 +100,8 @@ enum Packer {
         case .panels(let form, let panelBytes):
             let stage = RowStage(form, columns: tensor.columns)
             for panel in panels {
-                let first = panel * panelRows, count = min(panelRows, tensor.rows - first)
+                let first = panel * panelRows
+                let count = min(panelRows, tensor.rows - first)
                 for row in 0..<count {
                     stage.fill(row, from: source.bytes(of: tensor.record, row: tensor.storedRow(first + row)), tensor.record.format)
                 }
@@ -146,8 +147,10 @@ private final class RowStage {
     init(_ form: ck_form, columns: Int) {
         self.form = form
         self.columns = columns
-        let isCodes = form.values == CK_CODES.rawValue, isTwoLevel = isCodes && form.scales == CK_SCALE_TWO_LEVEL.rawValue
-        let groups = isCodes ? columns / max(1, Int(form.group)) : 0, supers = isTwoLevel ? columns / 256 : 0
+        let isCodes = form.values == CK_CODES.rawValue
+        let isTwoLevel = isCodes && form.scales == CK_SCALE_TWO_LEVEL.rawValue
+        let groups = isCodes ? columns / max(1, Int(form.group)) : 0
+        let supers = isTwoLevel ? columns / 256 : 0
         let valueBytes = isCodes ? 1 : form.values == CK_F32.rawValue ? 4 : 2
         // Aligned for floats whatever they hold: dense values are read as numbers.
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.rows * columns * valueBytes, alignment: 64)

@@ -1,9 +1,10 @@
+public import Weights
+
 #if canImport(Glibc)
     internal import Glibc
 #else
     internal import Musl
 #endif
-public import Weights
 
 /// The forward pass as its specification: one sequence, weights decoded to f32, plain loops, nothing shared with the fast one.
 ///
@@ -84,7 +85,9 @@ public struct Reference {
 
         for (layer, block) in blocks.enumerated() {
             // attention
-            var queries: [[Float]] = [], keys: [[Float]] = [], values: [[Float]] = []
+            var queries: [[Float]] = []
+            var keys: [[Float]] = []
+            var values: [[Float]] = []
             for position in x.indices {
                 let input = normalised(x[position], block.attentionNorm)
                 let rope = sizes.hasWindow[layer] ? windowRope : rope
@@ -146,7 +149,8 @@ public struct Reference {
         for head in stride(from: 0, to: x.count, by: hyperparameters.keySize) {
             for pair in 0..<pairs {
                 let angle = Float(position) * rope.frequencies[pair]
-                let first = head + (rotatesNeighbours ? 2 * pair : pair), second = rotatesNeighbours ? first + 1 : first + pairs
+                let first = head + (rotatesNeighbours ? 2 * pair : pair)
+                let second = rotatesNeighbours ? first + 1 : first + pairs
                 y[first] = x[first] * cos(angle) - x[second] * sin(angle)
                 y[second] = x[first] * sin(angle) + x[second] * cos(angle)
             }
@@ -156,9 +160,12 @@ public struct Reference {
 
     /// softmax(scale · query · keys) · values over the visible positions, head by head.
     private func attended(_ query: [Float], _ keys: [[Float]], _ values: [[Float]], _ visible: ClosedRange<Int>) -> [Float] {
-        let sizes = hyperparameters, group = sizes.heads / sizes.keyValueHeads
+        let sizes = hyperparameters
+        let group = sizes.heads / sizes.keyValueHeads
         return (0..<sizes.heads).flatMap { head in
-            let queryStart = head * sizes.keySize, keyStart = head / group * sizes.keySize, valueStart = head / group * sizes.valueSize
+            let queryStart = head * sizes.keySize
+            let keyStart = head / group * sizes.keySize
+            let valueStart = head / group * sizes.valueSize
             let scores = visible.map { position in
                 var sum = 0.0
                 for index in 0..<sizes.keySize { sum += Double(query[queryStart + index]) * Double(keys[position][keyStart + index]) }

@@ -6,8 +6,13 @@ extension Model {
         _ layer: borrowing Layer, _ cache: ck_cache_layer, rows: Int, _ runs: UnsafeBufferPointer<ck_run>,
         _ workspace: borrowing Workspace
     ) {
-        let kernels = workspace.kernels, sizes = hyperparameters, epsilon = sizes.normEpsilon
-        let normed = workspace.normed, query = workspace.query, key = workspace.key, value = workspace.value
+        let kernels = workspace.kernels
+        let sizes = hyperparameters
+        let epsilon = sizes.normEpsilon
+        let normed = workspace.normed
+        let query = workspace.query
+        let key = workspace.key
+        let value = workspace.value
 
         kernels.normalise(workspace.hidden, rows: rows, weight: layer.attentionNorm, epsilon: epsilon, into: normed)
         kernels.multiply(
@@ -26,7 +31,8 @@ extension Model {
         kernels.rotate(key, rows: rows, headSize: sizes.keySize, angles: angles)
         kernels.store(key, value, runs: runs, in: cache)
 
-        let attended = workspace.attended, projected = workspace.projected
+        let attended = workspace.attended
+        let projected = workspace.projected
         kernels.attend(query, runs: runs, in: cache, shape: layer.shape, into: attended, scratch: workspace.attentionScratch)
         kernels.multiply(attended, rows: rows, into: [.init(matrix: layer.attentionOutput, y: projected)], scratch: workspace.scratch)
         if let weight = layer.attentionPostNorm {

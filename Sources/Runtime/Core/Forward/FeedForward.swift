@@ -1,8 +1,12 @@
 extension Model {
     /// hidden += down( activation(gate(norm(hidden))) · up(norm(hidden)) )
     func feedForward(_ layer: borrowing Layer, rows: Int, _ workspace: borrowing Workspace) {
-        let kernels = workspace.kernels, epsilon = hyperparameters.normEpsilon
-        let normed = workspace.normed, gate = workspace.gate, up = workspace.up, projected = workspace.projected
+        let kernels = workspace.kernels
+        let epsilon = hyperparameters.normEpsilon
+        let normed = workspace.normed
+        let gate = workspace.gate
+        let up = workspace.up
+        let projected = workspace.projected
 
         kernels.normalise(workspace.hidden, rows: rows, weight: layer.feedForwardNorm, epsilon: epsilon, into: normed)
         kernels.multiply(

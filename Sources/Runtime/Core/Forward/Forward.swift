@@ -18,7 +18,9 @@ extension Model {
         }
 
         // From here on, rows are the logits that were asked for.
-        let kernels = workspace.kernels, normed = workspace.normed, logits = workspace.output  // [rows, vocabulary]
+        let kernels = workspace.kernels
+        let normed = workspace.normed
+        let logits = workspace.output  // [rows, vocabulary]
         kernels.normalise(hidden, rows: rows, weight: outputNorm, epsilon: hyperparameters.normEpsilon, into: normed)
         kernels.multiply(normed, rows: rows, into: [.init(matrix: output, y: logits)], scratch: workspace.scratch)
         if hyperparameters.finalSoftcap > 0 { kernels.softcap(logits, rows: rows, at: hyperparameters.finalSoftcap) }
@@ -59,7 +61,8 @@ extension Model {
     /// Moves the rows whose logits are wanted to the front: nothing reads the others any more.
     /// - Returns: how many they are.
     private func keepWantedRows(of batch: borrowing Batch, _ x: Buffer) -> Int {
-        var row = 0, kept = 0
+        var row = 0
+        var kept = 0
         for run in batch.runs {
             row += run.tokens.count
             for wanted in row - run.logitsCount..<row {

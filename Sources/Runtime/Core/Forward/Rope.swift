@@ -24,7 +24,10 @@ struct Rope {
         case .linear(let factor): return Float(factor)
         case .llama3(let factor, let low, let high, let original):
             // Waves that turn often within the original context stay, slow ones are stretched, those between are blended.
-            let factor = Float(factor), low = Float(low), high = Float(high), original = Float(original)
+            let factor = Float(factor)
+            let low = Float(low)
+            let high = Float(high)
+            let original = Float(original)
             let wavelength = Float(2 * Double.pi) / frequency
             if wavelength < original / high { return 1 }
             if wavelength > original / low { return factor }
