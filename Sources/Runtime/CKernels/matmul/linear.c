@@ -7,6 +7,8 @@
 enum { INPUTS = 2 };
 /// Below this many numbers to prepare the caller does it alone, which is cheaper than a meeting.
 enum { ALONE = 16384 };
+/// So few tokens wait for memory: the kernels then work on up to four panels at once.
+enum { FEW = 4 };
 /// Bytes of prepared input that stay in the second-level cache while a few panels pass over them.
 enum { TOKEN_BLOCK_BYTES = 384 << 10 };
 
@@ -183,8 +185,8 @@ void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, 
         // Chunks: enough of them that the last ones even out, few enough that taking one costs nothing.
         job.chunk = job.panels / (members * 8);
         if (job.chunk < 1) job.chunk = 1;
-        if (job.chunk > 16) job.chunk = 16;
-        if (members == 1) job.chunk = 16;
+        if (job.chunk > 16 || members == 1) job.chunk = 16;
+        if (tokens <= FEW) job.chunk = (job.chunk + 3) & ~3;
         atomic_store_explicit(&job.next, 0, memory_order_relaxed);
         job.prepared = members == 1 || tokens * columns * job.inputs <= ALONE;
         if (job.prepared) prepare(&job, 0, 1);

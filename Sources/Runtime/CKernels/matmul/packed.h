@@ -71,97 +71,150 @@ INLINE k_floats load_scales(int scales, const uint8_t *at) {
     }
 }
 
-/// How far ahead of the multiply its codes are fetched where few tokens make memory the limit.
-enum { PREFETCH_BYTES = 1024 };
+/// LANES rows of a panel: where their codes and their scales start. Rows that follow each other are strands side by side;
+/// the first of several starts a panel.
+typedef struct strand {
+    const uint8_t *codes, *scales;
+    int part;  // of the panel
+} strand;
 
-INLINE void prefetch_unit(const uint8_t *unit, const int bits, const int tokens) {
-    if (tokens > 4 || PARTS > 1) return;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < bits; i++) k_prefetch(unit + PREFETCH_BYTES + 64 * i);
+INLINE strand find_strand(const ck_matrix *matrix, int64_t row) {
+    const uint8_t *panel = ck_panel(matrix, row / CK_PANEL_ROWS);
+    const int part = (int)(row % CK_PANEL_ROWS / LANES);
+    return (strand){panel + part * LANES * 4, panel + ck_codes_bytes(&matrix->form, matrix->columns), part};
 }
 
-INLINE void flat_panel(const ck_matrix *matrix, const uint8_t *unit, const uint8_t *scales, const uint8_t *record,
-                       const int bits, const int tokens, int part, k_floats *totals) {
+/// How many strands are worked on at once. Few tokens wait for memory, and one stream of it does not keep it busy; many
+/// tokens fill the registers by themselves.
+INLINE int strands_for(const int tokens) {
+    return LANES == 16 ? (tokens <= 3 ? 4 : tokens <= 6 ? 2 : 1) : (tokens == 1 ? 4 : tokens == 2 ? 2 : 1);
+}
+
+/// A stream of memory starts slowly, and every panel starts one. While these panels stream, a line per unit fetches the
+/// beginning of the next ones, codes and scales. `line` counts bytes, 64 per unit.
+INLINE void prefetch_next(const ck_matrix *matrix, const strand *of, size_t line, const int tokens, const int strands) {
+    if (strands == 1 || tokens > 3) return;
+    const size_t next = (size_t)(strands / PARTS) * matrix->panel_bytes;
+#pragma clang loop unroll(full)
+    for (int s = 0; s < strands; s += PARTS) {
+        k_prefetch(of[s].codes + next + line);
+        k_prefetch(of[s].scales + next + line);
+    }
+}
+
+INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const int bits, const int tokens,
+                         const int strands, k_floats *totals) {
     const ck_form *form = &matrix->form;
     const int64_t groups = matrix->columns / form->group;
     const int units = form->group / CK_UNIT, kind = form->scales, has_offset = form->has_offset;
     const size_t width = ck_number_bytes(kind), step = ck_scale_bytes(form);
-    scales += part * LANES * width;
+    size_t unit = 0, scales = of[0].part * LANES * width;  // strands side by side differ by their part alone
     for (int64_t group = 0; group < groups; group++, scales += step) {
-        k_floats scale = load_scales(kind, scales);
+        k_floats scale[4];
         record_view view = {0};
+#pragma clang loop unroll(full)
+        for (int s = 0; s < strands; s++) scale[s] = load_scales(kind, of[s].scales + scales + s % PARTS * LANES * width);
         for (int i = 0; i < units; i++, unit += ck_unit_bytes(bits), record += tokens * 44) {
             view = view_record(record, tokens, 1);
-            prefetch_unit(unit, bits, tokens);
-            k_ints sums[12];
+            prefetch_next(matrix, of, unit / bits, tokens, strands);
 #pragma clang loop unroll(full)
-            for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[token]);
-            dot_unit(unit, view.codes, bits, tokens, 0, 8, sums);
+            for (int s = 0; s < strands; s++) {
+                k_ints sums[12];
 #pragma clang loop unroll(full)
-            for (int token = 0; token < tokens; token++)
-                totals[token] = k_fma(k_float(sums[token]), k_mul(scale, k_set(view.scales[token])), totals[token]);
+                for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[token]);
+                dot_unit(of[s].codes + unit, view.codes, bits, tokens, 0, 8, sums);
+#pragma clang loop unroll(full)
+                for (int token = 0; token < tokens; token++) {
+                    k_floats *total = &totals[s * tokens + token];
+                    *total = k_fma(k_float(sums[token]), k_mul(scale[s], k_set(view.scales[token])), *total);
+                }
+            }
         }
         if (!has_offset) continue;
-        k_floats offset = load_scales(kind, scales + CK_PANEL_ROWS * width);
 #pragma clang loop unroll(full)
-        for (int token = 0; token < tokens; token++) totals[token] = k_fma(offset, k_set(view.sums[token]), totals[token]);
+        for (int s = 0; s < strands; s++) {
+            k_floats offset = load_scales(kind, of[s].scales + scales + (CK_PANEL_ROWS + s % PARTS * LANES) * width);
+#pragma clang loop unroll(full)
+            for (int token = 0; token < tokens; token++)
+                totals[s * tokens + token] = k_fma(offset, k_set(view.sums[token]), totals[s * tokens + token]);
+        }
     }
 }
 
-INLINE void two_level_panel(const ck_matrix *matrix, const uint8_t *unit, const uint8_t *scales, const uint8_t *record,
-                            const int bits, const int halves, const int tokens, int part, k_floats *totals) {
-    const ck_form *form = &matrix->form;
-    const int has_offset = form->has_offset, groups = 8 * halves, planes = has_offset ? 2 : 1;
-    for (int64_t super = 0; super < matrix->columns / CK_SUPER; super++, scales += ck_scale_bytes(form)) {
-        k_floats super_scale = k_load_f16(scales + part * LANES * 2), super_offset = k_zero();
-        if (has_offset) super_offset = k_load_f16(scales + 32 + part * LANES * 2);
-        const uint8_t *small = scales + 32 * planes + part * LANES;
-        k_floats sub[12];
+INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const int bits,
+                              const int halves, const int tokens, const int strands, k_floats *totals) {
+    const int has_offset = matrix->form.has_offset, planes = has_offset ? 2 : 1;
+    size_t unit = 0, scales = 0;
+    for (int64_t super = 0; super < matrix->columns / CK_SUPER; super++, scales += ck_scale_bytes(&matrix->form)) {
+        k_floats super_scale[4], super_offset[4], sub[12];
         record_view view = {0};
 #pragma clang loop unroll(full)
-        for (int token = 0; token < tokens; token++) sub[token] = k_zero();
+        for (int s = 0; s < strands; s++) {
+            const int part = of[0].part + s % PARTS;
+            super_scale[s] = k_load_f16(of[s].scales + scales + part * LANES * 2);
+            super_offset[s] = has_offset ? k_load_f16(of[s].scales + scales + 32 + part * LANES * 2) : k_zero();
+#pragma clang loop unroll(full)
+            for (int token = 0; token < tokens; token++) sub[s * tokens + token] = k_zero();
+        }
+        size_t small = scales + 32 * planes;
         for (int i = 0; i < 8; i++, unit += ck_unit_bytes(bits), record += tokens * (halves == 2 ? 52 : 44)) {
             view = view_record(record, tokens, halves);
-            prefetch_unit(unit, bits, tokens);
+            prefetch_next(matrix, of, unit / bits, tokens, strands);
 #pragma clang loop unroll(full)
             for (int half = 0; half < halves; half++, small += CK_PANEL_ROWS) {
-                k_floats scale = k_mul(super_scale, k_load_i8(small));
-                k_ints sums[12];
 #pragma clang loop unroll(full)
-                for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[half * tokens + token]);
-                dot_unit(unit, view.codes, bits, tokens, half * 4, halves == 2 ? half * 4 + 4 : 8, sums);
+                for (int s = 0; s < strands; s++) {
+                    const uint8_t *at = of[s].scales + small + (of[0].part + s % PARTS) * LANES;
+                    k_floats scale = k_mul(super_scale[s], k_load_i8(at));
+                    k_ints sums[12];
 #pragma clang loop unroll(full)
-                for (int token = 0; token < tokens; token++) sub[token] = k_fma(k_float(sums[token]), scale, sub[token]);
-                if (!has_offset) continue;
-                k_floats offset = k_mul(super_offset, k_load_i8(small + groups * CK_PANEL_ROWS));
+                    for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[half * tokens + token]);
+                    dot_unit(of[s].codes + unit, view.codes, bits, tokens, half * 4, halves == 2 ? half * 4 + 4 : 8, sums);
 #pragma clang loop unroll(full)
-                for (int token = 0; token < tokens; token++)
-                    sub[token] = k_fnma(offset, k_set(view.sums[half * tokens + token]), sub[token]);
+                    for (int token = 0; token < tokens; token++)
+                        sub[s * tokens + token] = k_fma(k_float(sums[token]), scale, sub[s * tokens + token]);
+                    if (!has_offset) continue;
+                    k_floats offset = k_mul(super_offset[s], k_load_i8(at + 8 * halves * CK_PANEL_ROWS));
+#pragma clang loop unroll(full)
+                    for (int token = 0; token < tokens; token++) {
+                        k_floats sum = k_set(view.sums[half * tokens + token]);
+                        sub[s * tokens + token] = k_fnma(offset, sum, sub[s * tokens + token]);
+                    }
+                }
             }
         }
 #pragma clang loop unroll(full)
-        for (int token = 0; token < tokens; token++) totals[token] = k_fma(sub[token], k_set(view.scales[token]), totals[token]);
+        for (int i = 0; i < strands * tokens; i++) totals[i] = k_fma(sub[i], k_set(view.scales[i % tokens]), totals[i]);
     }
+}
+
+INLINE void codes_strands(const ck_matrix *matrix, int64_t row, const uint8_t *records, const float *bias, float *y,
+                          int64_t stride, const int bits, const enum kind kind, const int tokens, const int strands) {
+    strand of[4];
+    k_floats totals[12];
+#pragma clang loop unroll(full)
+    for (int s = 0; s < strands; s++) {
+        of[s] = find_strand(matrix, row + s * LANES);
+        k_floats start = bias ? k_load_part(bias + row + s * LANES, matrix->rows - row - s * LANES) : k_zero();
+#pragma clang loop unroll(full)
+        for (int token = 0; token < tokens; token++) totals[s * tokens + token] = start;
+    }
+    if (kind == FLAT) flat_strands(matrix, of, records, bits, tokens, strands, totals);
+    else two_level_strands(matrix, of, records, bits, kind == TWO_LEVEL_16 ? 2 : 1, tokens, strands, totals);
+#pragma clang loop unroll(full)
+    for (int s = 0; s < strands; s++)
+#pragma clang loop unroll(full)
+        for (int token = 0; token < tokens; token++)
+            k_store_part(y + token * stride + row + s * LANES, totals[s * tokens + token], matrix->rows - row - s * LANES);
 }
 
 INLINE void codes_panels(const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, const float *bias,
                          float *y, int64_t stride, const int bits, const enum kind kind, const int tokens) {
-    for (int64_t panel = first; panel < last; panel++) {
-        for (int part = 0; part < PARTS; part++) {
-            const int64_t row = panel * CK_PANEL_ROWS + part * LANES, rows = matrix->rows - row;
-            if (rows <= 0) break;
-            const uint8_t *codes = ck_panel(matrix, panel), *scales = codes + ck_codes_bytes(&matrix->form, matrix->columns);
-            k_floats totals[12], start = bias ? k_load_part(bias + row, rows) : k_zero();
-#pragma clang loop unroll(full)
-            for (int token = 0; token < tokens; token++) totals[token] = start;
-            if (kind == FLAT) flat_panel(matrix, codes + part * LANES * 4, scales, records, bits, tokens, part, totals);
-            else
-                two_level_panel(matrix, codes + part * LANES * 4, scales, records, bits, kind == TWO_LEVEL_16 ? 2 : 1, tokens,
-                                part, totals);
-#pragma clang loop unroll(full)
-            for (int token = 0; token < tokens; token++) k_store_part(y + token * stride + row, totals[token], rows);
-        }
-    }
+    const int strands = strands_for(tokens);
+    int64_t row = first * CK_PANEL_ROWS, end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
+    for (; row + (strands - 1) * LANES < end; row += strands * LANES)
+        codes_strands(matrix, row, records, bias, y, stride, bits, kind, tokens, strands);
+    for (; row < end; row += LANES) codes_strands(matrix, row, records, bias, y, stride, bits, kind, tokens, 1);
 }
 
 /// One function per code width and kind, with an arm per number of tokens.

@@ -128,4 +128,5 @@ INLINE k_floats k_load_f32(const void *p) { return _mm512_loadu_ps(p); }
 INLINE k_floats k_load_f16(const void *p) { return v_load_f16(p); }
 INLINE k_floats k_load_bf16(const void *p) { return v_load_bf16(p); }
 INLINE k_floats k_load_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p))); }
-INLINE void k_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+/// Into the second-level cache: the first level has no room for misses that nobody waits for.
+INLINE void k_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }
