@@ -1,5 +1,4 @@
 import Engine
-import Synchronization
 import Text
 import Weights
 
@@ -82,7 +81,7 @@ struct Answers: Sendable {
 
     /// All answers, whole.
     func collect() async throws -> ([Whole], Usage) {
-        let answers = Mutex([Whole](repeating: Whole(), count: streams.count))
+        let answers = Locked([Whole](repeating: Whole(), count: streams.count))
         let usage = try await run { index, event in
             answers.withLock { answers in
                 switch event {

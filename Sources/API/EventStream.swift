@@ -1,4 +1,4 @@
-import Synchronization
+import Engine
 import Weights
 
 /// A stream of server-sent events in the making: `data: …` frames, and a comment where there was silence for too long.
@@ -42,7 +42,7 @@ package final class EventEmitter: Sendable {
     }
 
     private let continuation: AsyncStream<String>.Continuation
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(_ continuation: AsyncStream<String>.Continuation) { self.continuation = continuation }
 

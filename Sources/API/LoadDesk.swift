@@ -36,7 +36,7 @@ actor LoadDesk {
         }
         let (log, loader) = (log, loader)
         do {
-            let report = try await engine.load(entry.id) { progress in
+            let report = try await engine.load(entry.id, expectedBytes: entry.sizeBytes) { progress in
                 log(LogLine(.info, "Loading model: \(entry.id)"))
                 return try loader(entry, progress)
             }

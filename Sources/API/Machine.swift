@@ -1,5 +1,10 @@
 import FoundationEssentials
-import Glibc
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
 
 /// What this machine is called and what it computes with.
 enum Machine {

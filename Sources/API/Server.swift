@@ -1,8 +1,13 @@
 import Dispatch
 import Engine
-import Glibc
 import Logging
 public import ServiceLifecycle
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
 
 /// The HTTP server: listens first, loads models then, and stops in order.
 ///

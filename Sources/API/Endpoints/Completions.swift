@@ -1,6 +1,5 @@
 import Engine
 import FoundationEssentials
-import Synchronization
 import Weights
 
 /// `POST /v1/completions`: text continued as it stands, whole or token by token.
@@ -35,7 +34,7 @@ package struct Completions: Endpoint {
         }
         return answers.events(keepAlive: server.configuration.keepAlive) { emitter in
             for (index, text) in before.enumerated() { emitter.send(reply.chunk(reply.choice(index, text))) }
-            let logprobs = Mutex(before.map { CompletionLogprobs(after: $0) })
+            let logprobs = Locked(before.map { CompletionLogprobs(after: $0) })
             let usage = try await answers.run { index, event in
                 switch event {
                 case .started: break

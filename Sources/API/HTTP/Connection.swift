@@ -1,5 +1,5 @@
+import Engine
 import NIOCore
-import Synchronization
 
 /// What the server knows of one client connection: what it is waiting for, since when, and whether the client is still there.
 final class Connection: Sendable {
@@ -24,7 +24,7 @@ final class Connection: Sendable {
         }
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     var isGone: Bool { state.withLock { $0.isGone } }
 

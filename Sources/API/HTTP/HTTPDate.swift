@@ -1,4 +1,8 @@
-import Glibc
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
 
 /// The Date field of an answer, as RFC 9110 writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
 enum HTTPDate {

@@ -1,8 +1,13 @@
-import Glibc
 import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
 
 /// One listening socket and the connections that came by it.
 final class Listener: Sendable {

@@ -16,7 +16,7 @@ struct RunningServer: Sendable {
 
     /// The lines for the operator, as they came.
     final class Lines: Sendable {
-        private let list = Mutex<[String]>([])
+        private let list = Locked<[String]>([])
         func add(_ line: LogLine) { list.withLock { $0.append(line.description) } }
         var all: [String] { list.withLock { $0 } }
     }
