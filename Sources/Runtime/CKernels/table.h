@@ -108,9 +108,4 @@ extern const ck_table ck_table_scalar;
 extern const ck_table ck_table_avx2, ck_table_avx512;
 #endif
 
-// ------------------------------------------------------------------------------------------------------------ workers
-
-/// All members meet; what each wrote before is seen by all after. Only inside ck_team_run, by every member.
-void ck_team_meet(ck_team *team);
-
 #endif

@@ -16,22 +16,19 @@ typedef struct signal_word {
     atomic_uint sleepers;
 } signal_word;
 
+enum { CLOSED = 1u << 31 };
+
 struct ck_team {
-    signal_word start;    // counts runs
-    signal_word meeting;  // counts meetings
-    signal_word finish;   // members of this run that have not returned, without the caller
-    _Alignas(64) atomic_uint arrived;  // at the present meeting
+    signal_word start;  // counts runs
+    signal_word door;   // how many threads are inside the present run, and whether more may enter
+    _Alignas(64) atomic_int next;  // the next member index to be worked for
     _Alignas(64) int members;
     int spins;
-    int threads;      // that exist, besides the caller
+    int threads;  // that exist, besides the caller
     atomic_bool stop;
     void (*work)(void *context, int member, int members);
     void *context;
-    struct member {
-        ck_team *team;
-        int index;
-        pthread_t thread;
-    } list[];
+    pthread_t list[];
 };
 
 static inline void relax(void) {
@@ -61,36 +58,49 @@ static unsigned wait_beyond(signal_word *word, unsigned old, int spins) {
     return now;
 }
 
-static void *member_main(void *argument) {
-    struct member *self = argument;
-    ck_team *team = self->team;
+static void work_off(ck_team *team) {
+    for (int member; (member = atomic_fetch_add(&team->next, 1)) < team->members;)
+        team->work(team->context, member, team->members);
+}
+
+/// Enters only through an open door, so that a late thread never touches a run that is over. (It may enter the one
+/// after, which is as good.)
+static bool enter(ck_team *team) {
+    unsigned inside = atomic_load(&team->door.value);
+    do {
+        if (inside & CLOSED) return false;
+    } while (!atomic_compare_exchange_weak(&team->door.value, &inside, inside + 1));
+    return true;
+}
+
+static void *thread_main(void *argument) {
+    ck_team *team = argument;
     for (unsigned seen = 0;;) {
         seen = wait_beyond(&team->start, seen, team->spins);
         if (atomic_load(&team->stop)) return NULL;
-        team->work(team->context, self->index, team->members);
-        if (atomic_fetch_sub(&team->finish.value, 1) == 1) post(&team->finish);
+        if (!enter(team)) continue;
+        work_off(team);
+        if (atomic_fetch_sub(&team->door.value, 1) == (CLOSED | 1)) post(&team->door);
     }
 }
 
 ck_team *ck_team_create(int members) {
     if (members < 1) members = 1;
-    size_t bytes = sizeof(ck_team) + (size_t)members * sizeof(struct member);
+    size_t bytes = sizeof(ck_team) + (size_t)members * sizeof(pthread_t);
     ck_team *team = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
     if (!team) return NULL;
     *team = (ck_team){.members = members};
+    atomic_store(&team->door.value, CLOSED);
     // A pause takes some 10 ns: wait up to 0.1 ms, which covers the gap between two tokens. Never spin where members
     // outnumber processors: the one waited for could not run.
     team->spins = sysconf(_SC_NPROCESSORS_ONLN) >= members ? 10000 : 1;
     sigset_t all, before;  // signals belong to the program's own threads
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (int i = 1; i < members; i++) {
-        team->list[i] = (struct member){team, i, 0};
-        if (pthread_create(&team->list[i].thread, NULL, member_main, &team->list[i]) != 0) break;
-        team->threads = i;
-    }
+    while (team->threads < members - 1 && pthread_create(&team->list[team->threads], NULL, thread_main, team) == 0)
+        team->threads++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    team->members = team->threads + 1;  // no work has been handed out yet, so nobody has read it
+    team->members = team->threads + 1;  // the door has not been open yet, so nobody has read it
     return team;
 }
 
@@ -99,7 +109,7 @@ void ck_team_destroy(ck_team *team) {
     atomic_store(&team->stop, true);
     atomic_fetch_add(&team->start.value, 1);
     post(&team->start);
-    for (int i = 1; i <= team->threads; i++) pthread_join(team->list[i].thread, NULL);
+    for (int i = 0; i < team->threads; i++) pthread_join(team->list[i], NULL);
     free(team);
 }
 
@@ -112,21 +122,12 @@ void ck_team_run(ck_team *team, void (*work)(void *context, int member, int memb
     }
     team->work = work;
     team->context = context;
-    atomic_store_explicit(&team->finish.value, (unsigned)team->threads, memory_order_relaxed);
+    atomic_store(&team->next, 0);
+    atomic_store(&team->door.value, 0);
     atomic_fetch_add(&team->start.value, 1);
     post(&team->start);
-    work(context, 0, team->members);
-    for (unsigned left; (left = atomic_load(&team->finish.value)) != 0;) wait_beyond(&team->finish, left, team->spins);
-}
-
-void ck_team_meet(ck_team *team) {
-    if (team->members == 1) return;
-    unsigned meeting = atomic_load_explicit(&team->meeting.value, memory_order_relaxed);
-    if (atomic_fetch_add(&team->arrived, 1) + 1 == (unsigned)team->members) {
-        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_fetch_add(&team->meeting.value, 1);
-        post(&team->meeting);
-    } else {
-        wait_beyond(&team->meeting, meeting, team->spins);
-    }
+    work_off(team);
+    // All indices are taken: wait for those who are at work, and not for a thread that has yet to be scheduled.
+    atomic_fetch_or(&team->door.value, CLOSED);
+    for (unsigned inside; (inside = atomic_load(&team->door.value)) != CLOSED;) wait_beyond(&team->door, inside, team->spins);
 }

@@ -26,7 +26,8 @@ typedef struct ck_team ck_team;
 ck_team *ck_team_create(int members);
 void ck_team_destroy(ck_team *team);
 int ck_team_members(const ck_team *team);
-/// Runs work(context, member, members) on every member and returns when all have returned.
+/// Calls work(context, member, members) once for every member index and returns when all have returned. An index whose
+/// thread is late is worked off by another, so the calls must not wait for each other.
 void ck_team_run(ck_team *team, void (*work)(void *context, int member, int members), void *context);
 
 // -------------------------------------------------------------------------------------------------- packed matrices
@@ -84,7 +85,7 @@ typedef struct ck_product {
 
 /// Scratch for ck_linear: enough for `tokens` rows of `columns`. 64-byte aligned memory.
 size_t ck_linear_scratch(int64_t tokens, int64_t columns);
-/// All products of one input, with one barrier. Codes: x is quantised once to signed bytes with an f32 scale per 32
+/// All products of one input. Codes: x is quantised once to signed bytes with an f32 scale per 32
 /// columns (per 256 where two-level). Dense: x stays f32. The sum over columns runs in one fixed order per row, so a
 /// token's result is bit for bit independent of the other tokens and of the team.
 void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, int64_t columns,

@@ -1,11 +1,11 @@
-/// Products of one input with several matrices: quantise once, meet, then every member takes panels.
+/// Products of one input with several matrices: quantise once, then every member takes panels.
 #include "../table.h"
 #include "form.h"
 #include <stdatomic.h>
 
 /// Distinct ways of quantising the input in one pass over the products; more than these take another pass.
 enum { INPUTS = 2 };
-/// Below this many numbers to prepare the caller does it alone, which is cheaper than a meeting.
+/// Below this many numbers the caller quantises alone, which is cheaper than a run of the team.
 enum { ALONE = 16384 };
 /// So few tokens wait for memory: the kernels then work on up to four panels at once.
 enum { FEW = 4 };
@@ -13,13 +13,12 @@ enum { FEW = 4 };
 enum { TOKEN_BLOCK_BYTES = 384 << 10 };
 
 typedef struct linear_job {
-    ck_team *team;
     const ck_table *table;
     const float *x;
     int64_t x_stride, tokens, columns;
     const ck_product *products;
     int count;
-    bool dense, prepared;
+    bool dense;
     int inputs;
     ck_input input[INPUTS];
     int tile_tokens;       // most tokens of a tile; tiles are as even as can be
@@ -73,7 +72,8 @@ static void lay_out_dense(const linear_job *job, int64_t first, int tokens, floa
     }
 }
 
-static void prepare(const linear_job *job, int member, int members) {
+static void prepare(void *context, int member, int members) {
+    const linear_job *job = context;
     for (int64_t tile = member; tile < job->tiles; tile += members) {
         int64_t first = first_token(job, tile);
         int tokens = (int)(first_token(job, tile + 1) - first);
@@ -118,12 +118,9 @@ static void multiply(const linear_job *job, const ck_product *product, int64_t f
 
 static int64_t panels_of(const ck_matrix *matrix) { return (matrix->rows + CK_PANEL_ROWS - 1) / CK_PANEL_ROWS; }
 
-static void work(void *context, int member, int members) {
+static void take_panels(void *context, int member, int members) {
+    (void)member, (void)members;
     linear_job *job = context;
-    if (!job->prepared) {
-        prepare(job, member, members);
-        ck_team_meet(job->team);
-    }
     for (;;) {
         int64_t from = atomic_fetch_add_explicit(&job->next, job->chunk, memory_order_relaxed);
         if (from >= job->panels) return;
@@ -168,7 +165,7 @@ static int plan(linear_job *job, const ck_product *products, int count) {
 void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, int64_t columns,
                const ck_product *products, int count, void *scratch) {
     if (tokens <= 0) return;
-    linear_job job = {.team = team, .table = ck_table_current(), .x = x, .x_stride = x_stride, .tokens = tokens,
+    linear_job job = {.table = ck_table_current(), .x = x, .x_stride = x_stride, .tokens = tokens,
                       .columns = columns};
     int members = ck_team_members(team);
     while (count > 0) {
@@ -188,9 +185,9 @@ void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, 
         if (job.chunk > 16 || members == 1) job.chunk = 16;
         if (tokens <= FEW) job.chunk = (job.chunk + 3) & ~3;
         atomic_store_explicit(&job.next, 0, memory_order_relaxed);
-        job.prepared = members == 1 || tokens * columns * job.inputs <= ALONE;
-        if (job.prepared) prepare(&job, 0, 1);
-        ck_team_run(team, work, &job);
+        if (tokens * columns * job.inputs <= ALONE) prepare(&job, 0, 1);
+        else ck_team_run(team, prepare, &job);
+        ck_team_run(team, take_panels, &job);
         products += taken;
         count -= taken;
     }

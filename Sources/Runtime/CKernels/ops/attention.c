@@ -9,12 +9,12 @@
 
 enum {
     SLOTS = 64,           // blocks in flight where tiles are split
-    SPLIT_PER_MEMBER = 4,  // fewer tiles per member than this are split
+    SPLIT_PER_MEMBER = 4,  // fewer tiles per member than this are split,
+    SPLIT_TILES = 64,      // and never more than this
     ALONE = 150000,       // multiply-adds that are not worth waking the team
 };
 
 typedef struct attention_job {
-    ck_team *team;
     const ck_table *table;
     const ck_attention_shape *shape;
     const ck_cache_layer *layer;
@@ -25,7 +25,9 @@ typedef struct attention_job {
     int group;             // heads that share a key-value head
     int64_t tiles;
     float *members_at, *totals_at, *slots_at;
-    _Alignas(64) atomic_llong next[2];
+    int64_t blocks[SPLIT_TILES];  // of every tile, where tiles are split
+    int64_t first_slot, slots;    // the blocks at hand, of all tiles in a row
+    _Alignas(64) atomic_llong next;
 } attention_job;
 
 static size_t round_up(size_t floats) { return (floats + 15) & ~(size_t)15; }
@@ -110,7 +112,7 @@ static void whole_tiles(void *context, int member, int members) {
     ck_partial total = partial_at(partials), part = partial_at(partials + partial_floats(job->layer));
     int padded = ck_padded(job->layer->value_size);
     for (;;) {
-        int64_t index = atomic_fetch_add_explicit(&job->next[0], 1, memory_order_relaxed);
+        int64_t index = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
         if (index >= job->tiles) return;
         ck_query_tile tile;
         tile_place place = lay_out(job, job->tiles - 1 - index, work, &tile);  // the long ones first
@@ -123,51 +125,59 @@ static void whole_tiles(void *context, int member, int members) {
     }
 }
 
-/// Blocks of all tiles in a row; SLOTS of them at a time are attended by whoever is free, then merged in order.
-static void split_tiles(void *context, int member, int members) {
+/// Where the tiles are split: blocks first_slot ..< first_slot + slots of all tiles in a row are attended now.
+static void some_blocks(void *context, int member, int members) {
+    (void)members;
     attention_job *job = context;
     float *work = job->members_at + (size_t)member * member_floats(job->layer);
-    size_t step = partial_floats(job->layer);
-    int padded = ck_padded(job->layer->value_size);
-    int64_t blocks[64], total_blocks = 0;  // as many tiles as SPLIT_PER_MEMBER allows, see ck_attention
-    ck_query_tile tile;
-    for (int64_t i = 0; i < job->tiles; i++) {
-        lay_out(job, i, work, &tile);
-        blocks[i] = last_block(&tile) - first_block(&tile) + 1;
-        total_blocks += blocks[i];
+    for (int64_t slot; (slot = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->slots;) {
+        int64_t index = 0, block = job->first_slot + slot;
+        for (; block >= job->blocks[index]; index++) block -= job->blocks[index];
+        ck_query_tile tile;
+        lay_out(job, index, work, &tile);
+        ck_partial part = partial_at(job->slots_at + (size_t)slot * partial_floats(job->layer));
+        job->table->attend(&tile, first_block(&tile) + block, &part);
     }
-    int round = 0;
-    for (int64_t base = 0; base < total_blocks; base += SLOTS, round ^= 1) {
-        int64_t slots = total_blocks - base < SLOTS ? total_blocks - base : SLOTS;
-        if (member == 0) atomic_store_explicit(&job->next[round ^ 1], 0, memory_order_relaxed);
-        for (int64_t slot; (slot = atomic_fetch_add_explicit(&job->next[round], 1, memory_order_relaxed)) < slots;) {
-            int64_t index = 0, block = base + slot;
-            for (; block >= blocks[index]; index++) block -= blocks[index];
-            lay_out(job, index, work, &tile);
-            ck_partial part = partial_at(job->slots_at + (size_t)slot * step);
-            job->table->attend(&tile, first_block(&tile) + block, &part);
+}
+
+/// Merges the attended blocks into their tiles, in order, and writes out the tiles that are complete.
+static void merge_blocks(attention_job *job) {
+    size_t step = partial_floats(job->layer);
+    int64_t start = 0, from = job->first_slot, to = from + job->slots;
+    for (int64_t index = 0; index < job->tiles; start += job->blocks[index++]) {
+        int64_t end = start + job->blocks[index];
+        if (end <= from || start >= to) continue;
+        ck_query_tile tile;
+        tile_place place = lay_out(job, index, job->members_at, &tile);
+        ck_partial total = partial_at(job->totals_at + (size_t)index * step);
+        if (start >= from) clear(&total, &tile);
+        for (int64_t at = start > from ? start : from; at < (end < to ? end : to); at++) {
+            ck_partial part = partial_at(job->slots_at + (size_t)(at - from) * step);
+            job->table->merge(tile.count, ck_padded(job->layer->value_size), &total, &part);
         }
-        ck_team_meet(job->team);
-        int64_t start = 0;  // of the tile's blocks
-        for (int64_t index = 0; index < job->tiles; start += blocks[index++]) {
-            int64_t end = start + blocks[index];
-            if (index % members != member || end <= base || start >= base + slots) continue;
-            tile_place place = lay_out(job, index, work, &tile);
-            ck_partial total = partial_at(job->totals_at + (size_t)index * step);
-            if (start >= base) clear(&total, &tile);
-            for (int64_t at = start > base ? start : base; at < (end < base + slots ? end : base + slots); at++) {
-                ck_partial part = partial_at(job->slots_at + (size_t)(at - base) * step);
-                job->table->merge(tile.count, padded, &total, &part);
-            }
-            if (end <= base + slots) write_out(job, &tile, place, &total);
-        }
-        if (base + SLOTS < total_blocks) ck_team_meet(job->team);
+        if (end <= to) write_out(job, &tile, place, &total);
+    }
+}
+
+static void split_tiles(ck_team *team, attention_job *job) {
+    int64_t all = 0;
+    for (int64_t i = 0; i < job->tiles; i++) {
+        ck_query_tile tile;
+        lay_out(job, i, job->members_at, &tile);
+        job->blocks[i] = last_block(&tile) - first_block(&tile) + 1;
+        all += job->blocks[i];
+    }
+    for (job->first_slot = 0; job->first_slot < all; job->first_slot += SLOTS) {
+        job->slots = all - job->first_slot < SLOTS ? all - job->first_slot : SLOTS;
+        atomic_store_explicit(&job->next, 0, memory_order_relaxed);
+        ck_team_run(team, some_blocks, job);
+        merge_blocks(job);
     }
 }
 
 void ck_attention(ck_team *team, const ck_attention_shape *shape, const ck_cache_layer *layer, const float *queries,
                   const ck_run *runs, int count, float *out, void *scratch) {
-    attention_job job = {.team = team, .table = ck_table_current(), .shape = shape, .layer = layer, .queries = queries,
+    attention_job job = {.table = ck_table_current(), .shape = shape, .layer = layer, .queries = queries,
                          .runs = runs, .count = count, .out = out, .group = shape->heads / layer->kv_heads};
     int members = ck_team_members(team);
     int64_t most_blocks = 0, work = 0;
@@ -184,7 +194,8 @@ void ck_attention(ck_team *team, const ck_attention_shape *shape, const ck_cache
     job.totals_at = job.members_at + (size_t)members * member_floats(layer);
     job.slots_at = job.totals_at + (size_t)members * SPLIT_PER_MEMBER * partial_floats(layer);
     bool even = count == 1 && job.tiles % members == 0;
-    bool split = job.tiles < (int64_t)members * SPLIT_PER_MEMBER && job.tiles <= 64 && most_blocks > 1 && !even;
+    bool few = job.tiles < (int64_t)members * SPLIT_PER_MEMBER && job.tiles <= SPLIT_TILES;
     if (work < ALONE) whole_tiles(&job, 0, 1);
-    else ck_team_run(team, split && members > 1 ? split_tiles : whole_tiles, &job);
+    else if (few && most_blocks > 1 && members > 1 && !even) split_tiles(team, &job);
+    else ck_team_run(team, whole_tiles, &job);
 }

@@ -10,6 +10,9 @@ INLINE v16 load_cached(const uint8_t *row, int i, const enum ck_cache type) {
     return type == CK_CACHE_F16 ? v_load_f16(row + 2 * i) : v_load((const float *)(const void *)row + i);
 }
 
+/// With few queries memory is the limit: every step over a page's keys fetches a line of what is needed after them.
+enum { FEW_QUERIES = 6 };
+
 /// sums[query][0 ..< wide] += left[query][k] x right[k], k from ..< to.
 INLINE void outer(const float *left, const uint8_t *right, size_t step, int from, int to, const enum ck_cache type,
                   const int count, const int wide, v16 *sums) {
@@ -29,17 +32,22 @@ INLINE void outer(const float *left, const uint8_t *right, size_t step, int from
 }
 
 /// Scores of one page, tokens first ..< first + 16 wide, into scores[query][first...].
-INLINE void score_page(const ck_query_tile *tile, const uint8_t *keys, int64_t start, const enum ck_cache type,
-                       const int count, const int wide, int first, float *scores, v16 *maximum) {
+INLINE void score_page(const ck_query_tile *tile, const uint8_t *keys, const uint8_t *next, int64_t start,
+                       const enum ck_cache type, const int count, const int wide, int first, float *scores, v16 *maximum) {
     const int32_t size = tile->layer->key_size;
     const size_t width = type == CK_CACHE_F16 ? 2 : 4;
     const ck_attention_shape *shape = tile->shape;
     v16 sums[24];
 #pragma clang loop unroll(full)
     for (int i = 0; i < count * wide; i++) sums[i] = v_zero();
-    for (int32_t d = 0; d < size; d += STEPS)
+    for (int32_t d = 0; d < size; d += STEPS) {
+        for (int line = 0; count <= FEW_QUERIES && first == 0 && line < 64 * STEPS; line += 64) {
+            k_prefetch(keys + CK_PAGE_TOKENS * size * width + 64 * d + line);  // the page's values
+            k_prefetch(next + 64 * d + line);                                  // the next page's keys
+        }
         outer(tile->queries + d * count, keys + (d * CK_PAGE_TOKENS + first) * width, CK_PAGE_TOKENS * width, 0,
               size - d < STEPS ? size - d : STEPS, type, count, wide, sums);
+    }
 #pragma clang loop unroll(full)
     for (int query = 0; query < count; query++) {
         const int64_t from = tile->first[query] - start - first, to = tile->last[query] + 1 - start - first;
@@ -91,9 +99,12 @@ INLINE void attend_block(const ck_query_tile *tile, int64_t block, const ck_part
     const int first_page = (int)from / CK_PAGE_TOKENS, end_page = ((int)to + CK_PAGE_TOKENS - 1) / CK_PAGE_TOKENS;
     for (int page = first_page; page < end_page; page++) {
         const uint8_t *keys = ck_cache_head(tile->layer, tile->pages[block * CK_BLOCK_PAGES + page], tile->head);
+        const uint8_t *next = keys;
+        if (page + 1 < end_page)
+            next = ck_cache_head(tile->layer, tile->pages[block * CK_BLOCK_PAGES + page + 1], tile->head);
         float *scores = tile->scores + page * count * STEPS;
         for (int first = 0; first < CK_PAGE_TOKENS; first += 16 * WIDE)
-            score_page(tile, keys, start + page * CK_PAGE_TOKENS, type, count, WIDE, first, scores, maximum);
+            score_page(tile, keys, next, start + page * CK_PAGE_TOKENS, type, count, WIDE, first, scores, maximum);
     }
     for (int query = 0; query < count; query++) {
         const float highest = v_fold_max(maximum[query]);
