@@ -212,7 +212,7 @@ INLINE void codes_panels(const ck_matrix *matrix, int64_t first, int64_t last, c
                          float *y, int64_t stride, const int bits, const enum kind kind, const int tokens) {
     const int strands = strands_for(tokens);
     int64_t row = first * CK_PANEL_ROWS, end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
-    for (; row + (strands - 1) * LANES < end; row += strands * LANES)
+    for (; strands > 1 && row + (strands - 1) * LANES < end; row += strands * LANES)
         codes_strands(matrix, row, records, bias, y, stride, bits, kind, tokens, strands);
     for (; row < end; row += LANES) codes_strands(matrix, row, records, bias, y, stride, bits, kind, tokens, 1);
 }

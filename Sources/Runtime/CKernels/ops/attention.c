@@ -64,7 +64,13 @@ static int64_t run_tiles(const attention_job *job, const ck_run *run) {  // of o
 typedef struct tile_place {
     const ck_run *run;
     int64_t query;  // the first
+    int32_t count;  // the tile may repeat its last one
 } tile_place;
+
+/// Vector code exists for so many queries; a tile between repeats its last query.
+static int32_t padded_count(int32_t count) {
+    return count <= 4 ? count : count <= 6 ? 6 : count <= 8 ? 8 : CK_QUERIES;
+}
 
 /// Tile `index`: all tiles of one run and key-value head stand together, so that they find its pages in the cache.
 static tile_place lay_out(const attention_job *job, int64_t index, float *work, ck_query_tile *tile) {
@@ -75,11 +81,12 @@ static tile_place lay_out(const attention_job *job, int64_t index, float *work, 
     index %= per_head;
     int64_t first = queries * index / per_head;
     *tile = (ck_query_tile){.shape = job->shape, .layer = job->layer, .pages = run->pages, .head = head};
-    tile->count = (int32_t)(queries * (index + 1) / per_head - first);
+    int32_t count = (int32_t)(queries * (index + 1) / per_head - first);
+    tile->count = padded_count(count);
     tile->queries = work;
     tile->scores = work + query_floats(job->layer);
     for (int32_t i = 0; i < tile->count; i++) {
-        int64_t row = (first + i) / job->group, lane = (first + i) % job->group;
+        int64_t query = first + (i < count ? i : count - 1), row = query / job->group, lane = query % job->group;
         const float *from = job->queries + ((run->first_row + row) * job->shape->heads + head * job->group + lane) * size;
         for (int32_t d = 0; d < size; d += 32)
             memcpy(work + (d / 32 * tile->count + i) * 32, from + d, 4 * (size_t)(size - d < 32 ? size - d : 32));
@@ -87,7 +94,7 @@ static tile_place lay_out(const attention_job *job, int64_t index, float *work, 
         tile->last[i] = (int32_t)position;
         tile->first[i] = job->shape->window > 0 && position >= job->shape->window ? (int32_t)(position - job->shape->window + 1) : 0;
     }
-    return (tile_place){run, first};
+    return (tile_place){run, first, count};
 }
 
 static int64_t first_block(const ck_query_tile *tile) { return tile->first[0] / CK_BLOCK_TOKENS; }
@@ -95,7 +102,7 @@ static int64_t last_block(const ck_query_tile *tile) { return tile->last[tile->c
 
 static void write_out(const attention_job *job, const ck_query_tile *tile, tile_place place, const ck_partial *total) {
     int32_t size = job->layer->value_size, padded = ck_padded(size);
-    for (int32_t i = 0; i < tile->count; i++) {
+    for (int32_t i = 0; i < place.count; i++) {
         int64_t row = (place.query + i) / job->group, lane = (place.query + i) % job->group;
         float *to = job->out + ((place.run->first_row + row) * job->shape->heads + tile->head * job->group + lane) * size;
         const float *values = total->values + (size_t)i * padded;

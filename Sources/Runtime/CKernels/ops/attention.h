@@ -41,6 +41,7 @@ INLINE void score_page(const ck_query_tile *tile, const uint8_t *keys, const uin
 #pragma clang loop unroll(full)
     for (int i = 0; i < count * wide; i++) sums[i] = v_zero();
     for (int32_t d = 0; d < size; d += STEPS) {
+#pragma clang loop unroll(disable)
         for (int line = 0; count <= FEW_QUERIES && first == 0 && line < 64 * STEPS; line += 64) {
             k_prefetch(keys + CK_PAGE_TOKENS * size * width + 64 * d + line);  // the page's values
             k_prefetch(next + 64 * d + line);                                  // the next page's keys
@@ -135,8 +136,7 @@ INLINE void attend_block(const ck_query_tile *tile, int64_t block, const ck_part
 
 static void attend(const ck_query_tile *tile, int64_t block, const ck_partial *partial) {
     switch (tile->count) {
-        ATTEND_ARM(1) ATTEND_ARM(2) ATTEND_ARM(3) ATTEND_ARM(4) ATTEND_ARM(5) ATTEND_ARM(6)
-        ATTEND_ARM(7) ATTEND_ARM(8) ATTEND_ARM(9) ATTEND_ARM(10) ATTEND_ARM(11) ATTEND_ARM(12)
+        ATTEND_ARM(1) ATTEND_ARM(2) ATTEND_ARM(3) ATTEND_ARM(4) ATTEND_ARM(6) ATTEND_ARM(8) ATTEND_ARM(12)
     }
 }
 
