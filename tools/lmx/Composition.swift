@@ -15,10 +15,15 @@ enum Composition {
         return try Tokenizer(spec)
     }
 
-    /// Nil where the file has none; a template that does not compile is an error here, not at the first request.
+    /// Nil where the file has none; a template that does not compile or run is an error here, not at the first request.
     static func template(of source: any ModelSource) throws -> ChatTemplate? {
         guard let text = source.tokenizer?.chatTemplate else { return nil }
-        return try ChatTemplate(source: text)
+        let template = try ChatTemplate(source: text)
+        if case .failure(let error) = Result(catching: { () throws(TemplateError) in try template.probe() }) {
+            // Undefined or raised: it wants more than a plain chat has, and each request is told so.
+            if error.kind != .undefined && error.kind != .raised { throw error }
+        }
+        return template
     }
 
     static func model(

@@ -39,15 +39,15 @@ struct LMX: AsyncParsableCommand {
         if let refusal = Refusal(error) {
             if wantsJSON { print(refusal.json.serialized()) }
             Terminal.note("lmx: \(refusal.message)")
-            exit(1)
+            Foundation.exit(1)
         }
         let code = exitCode(for: error)
         if code.isSuccess {
             print(fullMessage(for: error))
-            exit(0)
+            Foundation.exit(0)
         }
         Terminal.note(fullMessage(for: error))
-        exit(2)
+        Foundation.exit(2)
     }
 }
 

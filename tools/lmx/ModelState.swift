@@ -6,19 +6,21 @@ struct ModelState: ~Copyable {
     let model: Model
     private var cache: KVCache
     private var workspace: Workspace
-    private var slots: [SequenceSlot] = []
+    private var slots: [SequenceSlot]
     private let positions: Int
 
     /// - Parameters:
     ///   - positions: the longest sequence.
     ///   - sequences: how many run side by side.
     init(_ model: Model, positions: Int, sequences: Int = 1) throws(ModelError) {
+        let pages = (positions + KVCache.pageTokens - 1) / KVCache.pageTokens
+        var cache = try model.makeCache(pages: pages * sequences)
+        let workspace = try model.makeWorkspace()
+        slots = (0..<sequences).map { _ in cache.open() }
         self.model = model
         self.positions = positions
-        let pages = (positions + KVCache.pageTokens - 1) / KVCache.pageTokens
-        cache = try model.makeCache(pages: pages * sequences)
-        workspace = try model.makeWorkspace()
-        for _ in 0..<sequences { slots.append(cache.open()) }
+        self.cache = cache
+        self.workspace = workspace
     }
 
     /// Empties every sequence.

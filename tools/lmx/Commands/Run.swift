@@ -37,7 +37,7 @@ struct Run: AsyncParsableCommand, Reporting {
         let engine = InferenceEngine(options: options)
         let bar = Terminal.progress("loading \(id)")
         let compute = compute
-        let report = try await engine.load(id) { progress in
+        let report = try await engine.load(id, expectedBytes: ModelFolders.size(of: path)) { progress in
             try Composition.load(path, id: id, options: compute) {
                 bar($0)
                 progress($0)
