@@ -132,7 +132,8 @@ size_t ck_attention_scratch(int members, const ck_attention_shape *shape, const 
 
 // ---------------------------------------------------------------------------------------------------- elementwise
 
-/// y[row] = x[row] / sqrt(mean(x^2) + epsilon) * weight; rows of `width`, at the given strides. x may be y.
+/// y[row] = x[row] / sqrt(mean(x^2) + epsilon) * weight; rows of `width`, at the given strides. x may be y; weight may
+/// be NULL for none.
 void ck_rmsnorm(ck_team *team, const float *x, int64_t x_stride, const float *weight, float epsilon, int64_t rows,
                 int64_t width, float *y, int64_t y_stride);
 /// Rotates pairs (i, i + rotated/2) of every head by the row's angles: table[row][rotated/2] cosines, then as many sines.

@@ -27,6 +27,7 @@ enum { CK_UNIT = 32, CK_SUPER = 256, CK_DENSE_COLUMNS = 16 };
 
 static inline size_t ck_unit_bytes(int bits) { return (size_t)64 * bits; }
 
+/// One code: the definition of the layout.
 static inline unsigned ck_code_get(const uint8_t *unit, int bits, int row, int column) {
     int quad = column / 4, at = 4 * row + column % 4, shift = 0;
     if (bits == 8) return unit[64 * quad + at];
@@ -37,16 +38,54 @@ static inline unsigned ck_code_get(const uint8_t *unit, int bits, int row, int c
     return code;
 }
 
-/// Into a unit of zeros.
-static inline void ck_code_put(uint8_t *unit, int bits, int row, int column, unsigned code) {
-    int quad = column / 4, at = 4 * row + column % 4, shift = 0;
+static inline uint32_t ck_word(const uint8_t *at) {
+    uint32_t word;
+    memcpy(&word, at, 4);
+    return word;
+}
+
+/// The 32 codes of a row, quad by quad in words of four codes. `unit` is written whole when all 16 rows have been put.
+static inline void ck_unit_put(uint8_t *unit, int bits, int row, const uint8_t *codes) {
+    int shift = 0;
+    unit += 4 * row;
     if (bits == 8) {
-        unit[64 * quad + at] = (uint8_t)code;
+        for (int quad = 0; quad < 8; quad++) memcpy(unit + 64 * quad, codes + 4 * quad, 4);
         return;
     }
-    if (bits & 4) unit[64 * (quad % 4) + at] |= (uint8_t)((code & 15) << (quad / 4 * 4)), unit += 256, shift = 4;
-    if (bits & 2) unit[64 * (quad / 4) + at] |= (uint8_t)((code >> shift & 3) << (quad % 4 * 2)), unit += 128, shift += 2;
-    if (bits & 1) unit[at] |= (uint8_t)((code >> shift & 1) << quad);
+    if (bits & 4) {
+        for (int i = 0; i < 4; i++) {
+            uint32_t word = (ck_word(codes + 4 * i) & 0x0f0f0f0f) | (ck_word(codes + 4 * i + 16) & 0x0f0f0f0f) << 4;
+            memcpy(unit + 64 * i, &word, 4);
+        }
+        unit += 256, shift = 4;
+    }
+    if (bits & 2) {
+        for (int i = 0; i < 2; i++) {
+            uint32_t word = 0;
+            for (int k = 0; k < 4; k++) word |= (ck_word(codes + 16 * i + 4 * k) >> shift & 0x03030303) << 2 * k;
+            memcpy(unit + 64 * i, &word, 4);
+        }
+        unit += 128, shift += 2;
+    }
+    if (bits & 1) {
+        uint32_t word = 0;
+        for (int quad = 0; quad < 8; quad++) word |= (ck_word(codes + 4 * quad) >> shift & 0x01010101) << quad;
+        memcpy(unit, &word, 4);
+    }
+}
+
+static inline void ck_unit_get(const uint8_t *unit, int bits, int row, uint8_t *codes) {
+    unit += 4 * row;
+    for (int quad = 0; quad < 8; quad++) {
+        const uint8_t *plane = unit;
+        uint32_t word = 0;
+        int shift = 0;
+        if (bits == 8) word = ck_word(plane + 64 * quad);
+        if (bits & 4) word = ck_word(plane + 64 * (quad % 4)) >> quad / 4 * 4 & 0x0f0f0f0f, plane += 256, shift = 4;
+        if (bits & 2) word |= (ck_word(plane + 64 * (quad / 4)) >> quad % 4 * 2 & 0x03030303) << shift, plane += 128, shift += 2;
+        if (bits & 1) word |= (ck_word(plane) >> quad & 0x01010101) << shift;
+        memcpy(codes + 4 * quad, &word, 4);
+    }
 }
 
 static inline size_t ck_number_bytes(int scales) { return scales == CK_SCALE_F32 ? 4 : 2; }

@@ -75,7 +75,7 @@ void ck_pack_panel(const ck_form *form, int64_t columns, int rows, const ck_rows
     for (int64_t column = 0; column < columns; column += CK_UNIT) {
         uint8_t *unit = (uint8_t *)panel + (size_t)(column / CK_UNIT) * ck_unit_bytes(bits);
         for (int row = 0; row < rows; row++)
-            for (int i = 0; i < CK_UNIT; i++) ck_code_put(unit, bits, row, i, source->codes[row * columns + column + i]);
+            ck_unit_put(unit, bits, row, source->codes + row * columns + column);
     }
     uint8_t *records = (uint8_t *)panel + ck_codes_bytes(form, columns);
     if (form->scales == CK_SCALE_TWO_LEVEL) pack_two_level(form, columns / form->group, rows, source, records);
@@ -93,16 +93,17 @@ void ck_unpack_row(const ck_matrix *matrix, int64_t row, float *values) {
             values[column] = ck_scale_get(scales, panel + column * step, lane);
         return;
     }
-    int bits = form->code_bits;
+    int width = form->group < CK_UNIT ? form->group : CK_UNIT;  // columns of a unit that share a scale
     const uint8_t *records = panel + ck_codes_bytes(form, matrix->columns);
-    for (int64_t group = 0; group < matrix->columns / form->group; group++) {
-        ck_group_scale of = ck_group_scale_get(form, records, lane, group);
-        for (int i = 0; i < form->group; i++) {
-            int64_t column = group * form->group + i;
-            const uint8_t *unit = panel + (size_t)(column / CK_UNIT) * ck_unit_bytes(bits);
-            int code = (int)ck_code_get(unit, bits, lane, (int)(column % CK_UNIT));
-            float value = of.scale * (float)(code - form->zero);
-            values[column] = form->has_offset ? value + of.offset : value;
+    for (int64_t column = 0; column < matrix->columns; column += CK_UNIT) {
+        uint8_t codes[CK_UNIT];
+        ck_unit_get(panel + (size_t)(column / CK_UNIT) * ck_unit_bytes(form->code_bits), form->code_bits, lane, codes);
+        for (int from = 0; from < CK_UNIT; from += width) {
+            ck_group_scale of = ck_group_scale_get(form, records, lane, (column + from) / form->group);
+            for (int i = from; i < from + width; i++) {
+                float value = of.scale * (float)(codes[i] - form->zero);
+                values[column + i] = form->has_offset ? value + of.offset : value;
+            }
         }
     }
 }
