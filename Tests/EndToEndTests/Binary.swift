@@ -23,7 +23,9 @@ enum Binary {
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        let output = Pipe(), errors = Pipe(), entrance = Pipe()
+        let output = Pipe()
+        let errors = Pipe()
+        let entrance = Pipe()
         process.standardOutput = output
         process.standardError = errors
         process.standardInput = input == nil ? FileHandle.nullDevice : entrance
@@ -39,7 +41,9 @@ enum Binary {
         let text = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         while !reader.isFinished { usleep(1000) }
-        return Outcome(status: process.terminationStatus, output: String(decoding: text, as: UTF8.self), errors: String(decoding: wrong, as: UTF8.self))
+        return Outcome(
+            status: process.terminationStatus, output: String(decoding: text, as: UTF8.self), errors: String(decoding: wrong, as: UTF8.self)
+        )
     }
 }
 
@@ -100,7 +104,9 @@ final class RunningServer {
         address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let result = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0 }
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0
+            }
         }
         guard result else { throw LoopbackClientFailure("no free port on 127.0.0.1") }
         return Int(in_port_t(bigEndian: address.sin_port))

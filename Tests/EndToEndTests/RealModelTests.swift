@@ -1,6 +1,6 @@
 import Compute
-import Foundation
 import Formats
+import Foundation
 import TestSupport
 import Testing
 import Text
@@ -34,23 +34,30 @@ import Weights
 
     private func compare(_ path: String, with file: String) throws {
         let data = try Data(contentsOf: URL(fileURLWithPath: Corpus.testdata + "/real/" + file))
-        guard case .array(let answers) = try JSONValue.parse(Array(data), maximumDepth: 16)["answers"] else { return Issue.record("no answers") }
+        guard case .array(let answers) = try JSONValue.parse(Array(data), maximumDepth: 16)["answers"] else {
+            Issue.record("no answers")
+            return
+        }
         #expect(answers.count >= 8)
         let model = try Model.load(ModelSources.open(path), options: ModelOptions(precise: true, threads: 2))
         var workspace = try model.makeWorkspace()
         for answer in answers {
-            let prompt = integers(answer["prompt"]).map { Int32($0) }, expected = integers(answer["ids"]).map { Int32($0) }
+            let prompt = integers(answer["prompt"]).map { Int32($0) }
+            let expected = integers(answer["ids"]).map { Int32($0) }
             let gaps = numbers(answer["gaps"])
             var cache = try model.makeCache(pages: (prompt.count + expected.count) / KVCache.pageTokens + 1)
             let slot = cache.open()
             var next = prompt
             for (index, id) in expected.enumerated() {
-                #expect(cache.reserve(slot, tokens: next.count))
+                let hasRoom = cache.reserve(slot, tokens: next.count)
+                #expect(hasRoom)
                 model.forward(Batch(runs: [.init(slot: slot, tokens: next, logits: .last)]), cache: &cache, workspace: &workspace)
                 let row = workspace.logits(0)
                 let best = Int32(row.indices.max { (row[$0], -$0) < (row[$1], -$1) } ?? 0)
                 if best != id {
-                    #expect(gaps[index] <= smallestGap, "token \(index) after \(prompt.count): \(best), the reference says \(id) by \(gaps[index])")
+                    #expect(
+                        gaps[index] <= smallestGap,
+                        "token \(index) after \(prompt.count): \(best), the reference says \(id) by \(gaps[index])")
                     break
                 }
                 next = [id]
@@ -67,7 +74,8 @@ import Weights
         let outcome = try Binary.run(["perplexity", path, Corpus.testdata + "/text/english.txt", "--against", path, "--json"])
         #expect(outcome.status == 0, "\(outcome.errors)")
         let found = try JSONValue.parse(Array(outcome.output.utf8), maximumDepth: 16)
-        let divergence = try #require(number(found["kl_divergence"])), ratio = try #require(number(found["perplexity_ratio"]))
+        let divergence = try #require(number(found["kl_divergence"]))
+        let ratio = try #require(number(found["perplexity_ratio"]))
         print("KL divergence \(divergence), llama.cpp \(number(reference["meanKLD"]) ?? 0); perplexity ratio \(ratio)")
         #expect(divergence <= (try #require(number(reference["meanKLD"]))))
         #expect(abs(ratio - 1) < 0.003)

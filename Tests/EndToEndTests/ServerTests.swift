@@ -15,14 +15,16 @@ import Weights
         #expect(whole.status == 200, "\(whole.text)")
         let document = try JSONValue.parse(whole.body, maximumDepth: 32)
         guard case .array(let choices) = document["choices"], case .string(let content) = choices.first?["message"]?["content"] else {
-            return Issue.record("no content in \(whole.text)")
+            Issue.record("no content in \(whole.text)")
+            return
         }
 
         let streamed = try server.client.post("/v1/chat/completions", request + #","stream":true,"stream_options":{"include_usage":true}}"#)
         #expect(streamed.headers["content-type"]?.hasPrefix("text/event-stream") == true)
         let events = streamed.events
         #expect(events.last == "[DONE]")
-        var text = "", usage: JSONValue?
+        var text = ""
+        var usage: JSONValue?
         for event in events.dropLast() {
             let chunk = try JSONValue.parse(Array(event.utf8), maximumDepth: 32)
             if case .array(let choices) = chunk["choices"], case .string(let piece) = choices.first?["delta"]?["content"] { text += piece }
@@ -48,7 +50,10 @@ import Weights
             let answer = try server.client.post(chat, body)
             #expect(answer.status == status, "\(body.prefix(80)): \(answer.text)")
             let message = try JSONValue.parse(answer.body, maximumDepth: 32)["error"]?["message"]
-            guard case .string(let text) = message, !text.isEmpty else { return Issue.record("no message in \(answer.text)") }
+            guard case .string(let text) = message, !text.isEmpty else {
+                Issue.record("no message in \(answer.text)")
+                return
+            }
         }
         #expect(try server.client.get("/nowhere").status == 404)
         let good = try server.client.post(chat, #"{"model":"auto","messages":[{"role":"user","content":"x"}],"max_tokens":4}"#)
@@ -83,7 +88,8 @@ import Weights
         func answer(_ id: String) throws -> String {
             let body = #"{"model":"\#(id)","prompt":"the quick brown","max_tokens":16,"temperature":0}"#
             let answer = try server.client.post("/v1/completions", body)
-            guard case .array(let choices) = try JSONValue.parse(answer.body, maximumDepth: 32)["choices"], case .string(let text) = choices.first?["text"]
+            guard case .array(let choices) = try JSONValue.parse(answer.body, maximumDepth: 32)["choices"],
+                case .string(let text) = choices.first?["text"]
             else { throw LoopbackClientFailure(answer.text) }
             return text
         }

@@ -25,8 +25,17 @@ public struct ByteBuilder: Sendable {
 /// A GGUF file in code. Every field can be wrong on purpose.
 public struct GGUFBuilder: Sendable {
     public enum Value: Sendable {
-        case u8(UInt8), u16(UInt16), u32(UInt32), i32(Int32), u64(UInt64), f32(Float), bool(UInt8), text(String)
-        case texts([String]), floats([Float]), ints([Int32])
+        case u8(UInt8)
+        case u16(UInt16)
+        case u32(UInt32)
+        case i32(Int32)
+        case u64(UInt64)
+        case f32(Float)
+        case bool(UInt8)
+        case text(String)
+        case texts([String])
+        case floats([Float])
+        case ints([Int32])
         /// A type number and the bytes after it.
         case raw(UInt32, [UInt8])
     }
@@ -74,7 +83,8 @@ public struct GGUFBuilder: Sendable {
             file.string(key)
             Self.write(value, to: &file)
         }
-        var offset = 0, data: [UInt8] = []
+        var offset = 0
+        var data: [UInt8] = []
         for tensor in tensors {
             file.string(tensor.name)
             file.u32(tensor.rank ?? UInt32(tensor.dimensions.count))
@@ -96,14 +106,30 @@ public struct GGUFBuilder: Sendable {
             file.u64(UInt64(count))
         }
         switch value {
-        case .u8(let number): file.u32(0); file.u8(number)
-        case .u16(let number): file.u32(2); file.u16(number)
-        case .u32(let number): file.u32(4); file.u32(number)
-        case .i32(let number): file.u32(5); file.u32(UInt32(bitPattern: number))
-        case .f32(let number): file.u32(6); file.f32(number)
-        case .bool(let byte): file.u32(7); file.u8(byte)
-        case .text(let text): file.u32(8); file.string(text)
-        case .u64(let number): file.u32(10); file.u64(number)
+        case .u8(let number):
+            file.u32(0)
+            file.u8(number)
+        case .u16(let number):
+            file.u32(2)
+            file.u16(number)
+        case .u32(let number):
+            file.u32(4)
+            file.u32(number)
+        case .i32(let number):
+            file.u32(5)
+            file.u32(UInt32(bitPattern: number))
+        case .f32(let number):
+            file.u32(6)
+            file.f32(number)
+        case .bool(let byte):
+            file.u32(7)
+            file.u8(byte)
+        case .text(let text):
+            file.u32(8)
+            file.string(text)
+        case .u64(let number):
+            file.u32(10)
+            file.u64(number)
         case .texts(let texts):
             array(8, texts.count)
             for text in texts { file.string(text) }
@@ -136,7 +162,9 @@ public struct SafetensorsBuilder: Sendable {
         var parts = metadata.map { ["\"__metadata__\":\($0)"] } ?? []
         var offset = 0
         for entry in entries {
-            parts.append("\"\(entry.name)\":{\"dtype\":\"\(entry.type)\",\"shape\":\(entry.shape),\"data_offsets\":[\(offset),\(offset + entry.data.count)]}")
+            parts.append(
+                "\"\(entry.name)\":{\"dtype\":\"\(entry.type)\",\"shape\":\(entry.shape),\"data_offsets\":[\(offset),\(offset + entry.data.count)]}"
+            )
             offset += entry.data.count
         }
         return "{" + parts.joined(separator: ",") + "}"

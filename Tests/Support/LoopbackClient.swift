@@ -31,7 +31,8 @@ public struct LoopbackClient: Sendable {
     }
 
     public func post(_ path: String, _ json: String, headers: [String: String] = [:], seconds: Int = 60) throws -> Answer {
-        try send("POST", path, body: Array(json.utf8), headers: ["Content-Type": "application/json"].merging(headers) { $1 }, seconds: seconds)
+        try send(
+            "POST", path, body: Array(json.utf8), headers: ["Content-Type": "application/json"].merging(headers) { $1 }, seconds: seconds)
     }
 
     public func send(
@@ -58,7 +59,9 @@ public struct LoopbackClient: Sendable {
         address.sin_port = in_port_t(truncatingIfNeeded: port).bigEndian
         address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
         let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
         }
         guard result == 0 else {
             close(socket)
@@ -77,7 +80,8 @@ public struct LoopbackClient: Sendable {
     }
 
     public func readAll(_ socket: Int32) throws -> [UInt8] {
-        var bytes: [UInt8] = [], block = [UInt8](repeating: 0, count: 65536)
+        var bytes: [UInt8] = []
+        var block = [UInt8](repeating: 0, count: 65536)
         while true {
             let count = recv(socket, &block, block.count, 0)
             if count == 0 { return bytes }
@@ -106,10 +110,12 @@ public struct LoopbackClient: Sendable {
     }
 
     private static func joined(chunks bytes: [UInt8]) -> [UInt8] {
-        var body: [UInt8] = [], place = 0
+        var body: [UInt8] = []
+        var place = 0
         while let line = bytes[place...].firstIndex(of: 13), line + 2 <= bytes.count {
             guard let size = Int(String(decoding: bytes[place..<line], as: UTF8.self), radix: 16), size > 0 else { break }
-            let start = line + 2, end = min(start + size, bytes.count)
+            let start = line + 2
+            let end = min(start + size, bytes.count)
             body += bytes[start..<end]
             place = min(end + 2, bytes.count)
         }

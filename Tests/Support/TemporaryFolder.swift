@@ -1,7 +1,8 @@
+internal import Synchronization
+
 #if canImport(Glibc)
     internal import Glibc
 #endif
-internal import Synchronization
 
 /// A folder for one test. All of them go when the process ends.
 public struct TemporaryFolder: Sendable {

@@ -1,8 +1,8 @@
 internal import ArgumentParser
 internal import Compute
 internal import Engine
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Text
 internal import Weights
 
@@ -45,7 +45,8 @@ enum Composition {
         let model = try model(of: source, options, precise: options.precise, progress: progress)
         let info = ModelInfo(
             id: id, path: path, format: formatWord(of: source), quantization: quantizationLabel(of: source),
-            architecture: model.architectureName, sizeBytes: ModelFolders.size(of: path), contextLength: model.hyperparameters.contextLength)
+            architecture: model.architectureName, sizeBytes: ModelFolders.size(of: path), contextLength: model.hyperparameters.contextLength
+        )
         return try LoadedModel(info: info, model: model, tokenizer: tokenizer, template: template)
     }
 

@@ -1,6 +1,6 @@
 internal import ArgumentParser
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Weights
 
 /// Where models lie, and which id means which file.
@@ -28,7 +28,8 @@ struct ModelFolders: Sendable {
 
     /// Every file and directory that could be a model, by id; the first folder wins where two hold the same id.
     func entries() -> [Entry] {
-        var seen: Set<String> = [], found: [Entry] = []
+        var seen: Set<String> = []
+        var found: [Entry] = []
         for folder in folders {
             for name in ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted() where !name.hasPrefix(".") {
                 let path = folder + "/" + name
@@ -42,7 +43,9 @@ struct ModelFolders: Sendable {
     /// A path as it stands, else the model with that id.
     func path(of reference: String) throws(ModelError) -> String {
         if FileManager.default.fileExists(atPath: reference) { return reference }
-        if let entry = entries().first(where: { $0.id == reference }) ?? entries().first(where: { $0.id.lowercased() == reference.lowercased() }) {
+        if let entry = entries().first(where: { $0.id == reference })
+            ?? entries().first(where: { $0.id.lowercased() == reference.lowercased() })
+        {
             return entry.path
         }
         throw ModelError(
@@ -75,7 +78,8 @@ struct ModelFolders: Sendable {
             return files.filter { $0.hasSuffix(".safetensors") }.reduce(0) { $0 + bytes(path + "/" + $1) }
         }
         guard let split = path.range(of: #"-00001-of-\d{5}\.gguf$"#, options: .regularExpression) else { return bytes(path) }
-        let folder = (path as NSString).deletingLastPathComponent, prefix = (String(path[..<split.lowerBound]) as NSString).lastPathComponent
+        let folder = (path as NSString).deletingLastPathComponent
+        let prefix = (String(path[..<split.lowerBound]) as NSString).lastPathComponent
         let suffix = path[split].dropFirst(6)
         let parts = ((try? FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? "." : folder)) ?? [])
             .filter { $0.hasPrefix(prefix + "-") && $0.hasSuffix(suffix) }
@@ -84,7 +88,8 @@ struct ModelFolders: Sendable {
 }
 
 struct FolderOptions: ParsableArguments {
-    @Option(name: .customLong("models-dir"), help: "A folder to look for models in (repeatable; default: ./models and the user's data folder).")
+    @Option(
+        name: .customLong("models-dir"), help: "A folder to look for models in (repeatable; default: ./models and the user's data folder).")
     var folders: [String] = []
 
     var models: ModelFolders { ModelFolders(folders) }

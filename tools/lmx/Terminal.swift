@@ -35,7 +35,8 @@ extension Double {
 /// Bytes for people, in powers of 1024.
 func humanBytes(_ count: Int) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    var value = Double(count), unit = 0
+    var value = Double(count)
+    var unit = 0
     while value >= 1024, unit < units.count - 1 {
         value /= 1024
         unit += 1
@@ -64,5 +65,6 @@ func table(_ head: [String], _ rows: [[String]]) -> String {
 /// The same as a Markdown table.
 func markdownTable(_ head: [String], _ rows: [[String]]) -> String {
     let rule = "|" + head.map { _ in "---|" }.joined()
-    return (["| " + head.joined(separator: " | ") + " |", rule] + rows.map { "| " + $0.joined(separator: " | ") + " |" }).joined(separator: "\n")
+    return (["| " + head.joined(separator: " | ") + " |", rule] + rows.map { "| " + $0.joined(separator: " | ") + " |" }).joined(
+        separator: "\n")
 }

@@ -1,8 +1,8 @@
 internal import ArgumentParser
 internal import CKernels
 internal import Compute
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Weights
 
 struct Bench: ParsableCommand, Reporting {
@@ -31,8 +31,10 @@ struct Bench: ParsableCommand, Reporting {
     func validate() throws {
         if compare.isEmpty == models.isEmpty { throw ValidationError("name models, or two of them after --compare") }
         if !compare.isEmpty && compare.count != 2 { throw ValidationError("--compare takes two models") }
-        let ranges = [("--prompt", prompt, 0...65_536), ("--generate", generate, 0...65_536), ("--depth", depth, 0...1_000_000),
-                      ("--batch", batch, 1...256), ("--repetitions", repetitions, 1...1000)]
+        let ranges = [
+            ("--prompt", prompt, 0...65_536), ("--generate", generate, 0...65_536), ("--depth", depth, 0...1_000_000),
+            ("--batch", batch, 1...256), ("--repetitions", repetitions, 1...1000),
+        ]
         for (name, value, range) in ranges where !range.contains(value) {
             throw ValidationError("\(name) must be between \(range.lowerBound) and \(range.upperBound)")
         }
@@ -77,7 +79,9 @@ struct Bench: ParsableCommand, Reporting {
             let positions = bench.depth + max(bench.prompt, bench.generate + 1)
             state = try ModelState(model, positions: positions, sequences: bench.batch)
             pieces = model.hyperparameters.vocabularySize
-            result = Result(name: name, quantization: quantizationLabel(of: source), packedBytes: model.packedBytes, bytesPerStep: try Self.bytesPerStep(source, model.options))
+            result = Result(
+                name: name, quantization: quantizationLabel(of: source), packedBytes: model.packedBytes,
+                bytesPerStep: try Self.bytesPerStep(source, model.options))
             self.bench = bench
         }
 
@@ -113,7 +117,8 @@ struct Bench: ParsableCommand, Reporting {
         }
 
         private func seconds(_ body: () throws -> Void) rethrows -> Double {
-            let clock = ContinuousClock(), start = clock.now
+            let clock = ContinuousClock()
+            let start = clock.now
             try body()
             let passed = clock.now - start
             return Double(passed.components.seconds) + Double(passed.components.attoseconds) * 1e-18
@@ -127,13 +132,16 @@ extension Bench {
         let isa = String(cString: ck_isa_name())
         if output.json {
             var document: JSONObject = [
-                "engine": .string("lmx"), "version": .string(Version.text), "instruction_set": .string(isa), "threads": .int(compute.threads),
-                "precise": .bool(compute.precise), "memory_read_gb_per_second": .float(readRate), "prompt": .int(prompt), "generate": .int(generate),
+                "engine": .string("lmx"), "version": .string(Version.text), "instruction_set": .string(isa),
+                "threads": .int(compute.threads),
+                "precise": .bool(compute.precise), "memory_read_gb_per_second": .float(readRate), "prompt": .int(prompt),
+                "generate": .int(generate),
                 "depth": .int(depth), "batch": .int(batch),
                 "models": .array(
                     results.map { result in
                         .object([
-                            "model": .string(result.name), "quantization": .string(result.quantization), "packed_bytes": .int(result.packedBytes),
+                            "model": .string(result.name), "quantization": .string(result.quantization),
+                            "packed_bytes": .int(result.packedBytes),
                             "tokens_per_second": .object([
                                 "prompt": .array(result.prompt.map { .float($0) }), "generate": .array(result.generate.map { .float($0) }),
                             ]),
@@ -142,18 +150,23 @@ extension Bench {
             ]
             if results.count == 2, !compare.isEmpty {
                 document["ratios"] = .object([
-                    "prompt": .array(ratios(results, \.prompt).map { .float($0) }), "generate": .array(ratios(results, \.generate).map { .float($0) }),
+                    "prompt": .array(ratios(results, \.prompt).map { .float($0) }),
+                    "generate": .array(ratios(results, \.generate).map { .float($0) }),
                 ])
             }
             return print(JSONValue.object(document).serialized())
         }
-        print("\(Machine.processor), \(compute.threads) threads, \(isa)\(compute.precise ? ", precise" : ""); memory read rate \(readRate.fixed(1)) GB/s\n")
+        print(
+            "\(Machine.processor), \(compute.threads) threads, \(isa)\(compute.precise ? ", precise" : ""); memory read rate \(readRate.fixed(1)) GB/s\n"
+        )
         var rows: [[String]] = []
         for result in results {
             if prompt > 0 { rows.append([result.name, result.quantization, label("pp", prompt), spread(result.prompt), "–"]) }
             if generate > 0 {
                 let share = median(result.generate) / Double(batch) * Double(result.bytesPerStep) / (readRate * 1e9)
-                rows.append([result.name, result.quantization, label("tg", generate), spread(result.generate), "\((100 * share).fixed(0)) %"])
+                rows.append([
+                    result.name, result.quantization, label("tg", generate), spread(result.generate), "\((100 * share).fixed(0)) %",
+                ])
             }
         }
         print(markdownTable(["model", "quantization", "test", "tokens per second", "of memory read rate"], rows))
@@ -209,12 +222,14 @@ enum MemoryProbe {
         var context = Context(block: block, words: words)
         var best = 0.0
         for _ in 0..<3 {
-            let clock = ContinuousClock(), start = clock.now
+            let clock = ContinuousClock()
+            let start = clock.now
             ck_team_run(
                 team,
                 { pointer, member, members in
                     guard let context = pointer?.assumingMemoryBound(to: Context.self).pointee else { return }
-                    let share = context.words / Int(members), start = Int(member) * share
+                    let share = context.words / Int(members)
+                    let start = Int(member) * share
                     var sums = SIMD8<UInt64>()
                     var index = start
                     while index + 8 <= start + share {

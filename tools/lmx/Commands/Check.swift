@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Compute
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Text
 internal import Weights
 
@@ -18,7 +18,8 @@ struct Check: ParsableCommand, Reporting {
     func run() throws {
         var steps: [(name: String, found: String, seconds: Double)] = []
         func step<T>(_ name: String, _ body: () throws -> (T, String)) rethrows -> T {
-            let clock = ContinuousClock(), start = clock.now
+            let clock = ContinuousClock()
+            let start = clock.now
             let (value, found) = try body()
             let passed = (clock.now - start).components
             steps.append((name, found, Double(passed.seconds) + Double(passed.attoseconds) * 1e-18))
@@ -41,7 +42,8 @@ struct Check: ParsableCommand, Reporting {
             let ids = tokenizer.encode(text, parseSpecial: false, addSpecial: false)
             let back = String(decoding: tokenizer.decode(ids), as: UTF8.self)
             guard back.trimmingCharacters(in: .whitespaces) == text else {
-                throw Refusal(code: "malformed", "\(path): the tokenizer gives \(ModelError.quoted(back)) back for \(ModelError.quoted(text))")
+                throw Refusal(
+                    code: "malformed", "\(path): the tokenizer gives \(ModelError.quoted(back)) back for \(ModelError.quoted(text))")
             }
             return (tokenizer, "\(tokenizer.vocabularySize) pieces")
         }

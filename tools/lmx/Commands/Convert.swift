@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Compute
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Weights
 
 struct Convert: ParsableCommand, Reporting {

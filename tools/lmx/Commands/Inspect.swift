@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Compute
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Weights
 
 struct Inspect: ParsableCommand, Reporting {
@@ -47,12 +47,15 @@ struct Inspect: ParsableCommand, Reporting {
         }
         for section in facts {
             print(section.name)
-            for member in section.members { print("  \(member.key.padding(toLength: 24, withPad: " ", startingAt: 0))\(Self.plain(member.key, member.value))") }
+            for member in section.members {
+                print("  \(member.key.padding(toLength: 24, withPad: " ", startingAt: 0))\(Self.plain(member.key, member.value))")
+            }
         }
         if tensors {
             let rows = summary.tensors.map { tensor in
                 [
-                    tensor.name.description, tensor.shape.map(String.init).joined(separator: " × "), tensor.storedFormat, tensor.executedForm,
+                    tensor.name.description, tensor.shape.map(String.init).joined(separator: " × "), tensor.storedFormat,
+                    tensor.executedForm,
                     tensor.executedBitsPerWeight.fixed(2),
                 ]
             }
@@ -78,7 +81,8 @@ struct Inspect: ParsableCommand, Reporting {
     private typealias Section = (name: String, members: JSONObject)
 
     private func facts(_ path: String, _ source: any ModelSource, _ summary: ModelSummary, _ memory: Memory) -> [Section] {
-        let sizes = summary.hyperparameters, architecture = summary.architecture
+        let sizes = summary.hyperparameters
+        let architecture = summary.architecture
         let values = summary.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
         let stored = summary.tensors.reduce(0) { $0 + $1.storedBytes }
         var file: JSONObject = [
@@ -105,7 +109,8 @@ struct Inspect: ParsableCommand, Reporting {
         var text: JSONObject = ["tokenizer": .string("none")]
         if let spec = source.tokenizer {
             text = [
-                "tokenizer": .string(spec.algorithm.rawValue), "pre_tokenizer": .string(spec.preTokenizer.rawValue), "pieces": .int(spec.pieces.count),
+                "tokenizer": .string(spec.algorithm.rawValue), "pre_tokenizer": .string(spec.preTokenizer.rawValue),
+                "pieces": .int(spec.pieces.count),
                 "added_tokens": .int(spec.addedTokens.count), "end_of_generation": .array(spec.endOfGeneration.map { .int($0) }),
                 "chat_template": .string(spec.chatTemplate.map { "\($0.utf8.count) bytes" } ?? "none"),
             ]
@@ -115,7 +120,8 @@ struct Inspect: ParsableCommand, Reporting {
             (
                 "memory",
                 [
-                    "weights_bytes": .int(memory.weights), "cache_bytes": .int(memory.cache), "cache_bytes_per_token": .int(summary.cacheBytesPerToken),
+                    "weights_bytes": .int(memory.weights), "cache_bytes": .int(memory.cache),
+                    "cache_bytes_per_token": .int(summary.cacheBytesPerToken),
                     "workspace_bytes": .int(memory.workspace), "total_bytes": .int(memory.total),
                 ]
             ),
@@ -124,8 +130,10 @@ struct Inspect: ParsableCommand, Reporting {
 
     private static func document(_ tensor: ModelSummary.Tensor) -> JSONValue {
         .object([
-            "name": .string(tensor.name.description), "shape": .array(tensor.shape.map { .int($0) }), "stored": .string(tensor.storedFormat),
-            "stored_bytes": .int(tensor.storedBytes), "executed": .string(tensor.executedForm), "executed_bytes": .int(tensor.executedBytes),
+            "name": .string(tensor.name.description), "shape": .array(tensor.shape.map { .int($0) }),
+            "stored": .string(tensor.storedFormat),
+            "stored_bytes": .int(tensor.storedBytes), "executed": .string(tensor.executedForm),
+            "executed_bytes": .int(tensor.executedBytes),
             "bits_per_weight_executed": .float(tensor.executedBitsPerWeight),
         ])
     }

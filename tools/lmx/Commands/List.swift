@@ -10,7 +10,8 @@ struct List: ParsableCommand, Reporting {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        var rows: [[String]] = [], documents: [JSONValue] = []
+        var rows: [[String]] = []
+        var documents: [JSONValue] = []
         for entry in folders.models.entries() {
             do {
                 let source = try ModelSources.open(entry.path)

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Compute
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Text
 internal import Weights
 
@@ -46,7 +46,8 @@ struct Perplexity: ParsableCommand, Reporting {
             try WindowScorer(ModelSources.open(folders.models.path(of: path)), compute, window: window, precise: true)
         }
         if let reference, reference.vocabularySize != subject.vocabularySize {
-            throw Refusal(code: "mismatched", "\(against ?? ""): has \(reference.vocabularySize) pieces, \(model) has \(subject.vocabularySize)")
+            throw Refusal(
+                code: "mismatched", "\(against ?? ""): has \(reference.vocabularySize) pieces, \(model) has \(subject.vocabularySize)")
         }
         let progress = Terminal.progress("perplexity")
         var total = Divergence()
@@ -140,7 +141,9 @@ private struct Divergence {
             surpriseSquares += own * own
             guard let other = reference?[index] else { continue }
             referenceSurprise -= Double(other[target])
-            var sum = 0.0, best = 0, otherBest = 0
+            var sum = 0.0
+            var best = 0
+            var otherBest = 0
             for piece in row.indices {
                 sum += exp(Double(other[piece])) * Double(other[piece] - row[piece])
                 if row[piece] > row[best] { best = piece }

@@ -101,13 +101,15 @@ struct Run: AsyncParsableCommand, Reporting {
         document["tokens"] = .array(
             answer.tokens.map { token in
                 var entry: JSONObject = [
-                    "id": .int(Int(token.id)), "text": .string(String(decoding: token.bytes, as: UTF8.self)), "logprob": .float(Double(token.logprob)),
+                    "id": .int(Int(token.id)), "text": .string(String(decoding: token.bytes, as: UTF8.self)),
+                    "logprob": .float(Double(token.logprob)),
                 ]
                 if topLogprobs != nil {
                     entry["top"] = .array(
                         token.top.map {
                             .object([
-                                "id": .int(Int($0.id)), "text": .string(String(decoding: $0.bytes, as: UTF8.self)), "logprob": .float(Double($0.logprob)),
+                                "id": .int(Int($0.id)), "text": .string(String(decoding: $0.bytes, as: UTF8.self)),
+                                "logprob": .float(Double($0.logprob)),
                             ])
                         })
                 }
@@ -174,9 +176,11 @@ private final class Conversation {
     }
 
     func reportSpeed(_ answer: Generated) {
-        let prompt = answer.timings.promptTokensPerSecond(answer.usage), decode = answer.timings.decodeTokensPerSecond(answer.usage)
+        let prompt = answer.timings.promptTokensPerSecond(answer.usage)
+        let decode = answer.timings.decodeTokensPerSecond(answer.usage)
         Terminal.note(
-            "[\(answer.usage.promptTokens) prompt tokens at \(prompt.fixed(0))/s, \(answer.usage.completionTokens) new at \(decode.fixed(1))/s, \(answer.reason.rawValue)]")
+            "[\(answer.usage.promptTokens) prompt tokens at \(prompt.fixed(0))/s, \(answer.usage.completionTokens) new at \(decode.fixed(1))/s, \(answer.reason.rawValue)]"
+        )
     }
 }
 

@@ -1,8 +1,8 @@
 internal import API
 internal import ArgumentParser
 internal import Engine
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Logging
 internal import Weights
 
@@ -36,7 +36,8 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let folders = folders.models, compute = compute
+        let folders = folders.models
+        let compute = compute
         let entries = try models.map { try Self.entry(at: folders.path(of: $0)) }
         var options = EngineOptions()
         options.contextLength = context
@@ -47,7 +48,8 @@ struct Serve: AsyncParsableCommand {
             catalogue: { folders.entries().compactMap { try? Self.entry(at: $0.path) } },
             log: { Terminal.write($0.description + "\n") },
             logger: Logger(label: "lmx") { _ in StreamLogHandler.standardError(label: "lmx") })
-        try await Server(context, onListening: { Self.greet(port: $0, host: context.configuration.host, model: entries.first?.id) }).runUntilSignalled()
+        try await Server(context, onListening: { Self.greet(port: $0, host: context.configuration.host, model: entries.first?.id) })
+            .runUntilSignalled()
     }
 
     private static func profile(_ text: String) throws -> Profile {
@@ -70,7 +72,8 @@ struct Serve: AsyncParsableCommand {
         let id = ModelFolders.id(of: path) ?? (path as NSString).lastPathComponent
         let source = try ModelSources.open(path)
         return CatalogueEntry(
-            id: id, path: path, format: formatWord(of: source), quantization: quantizationLabel(of: source), sizeBytes: ModelFolders.size(of: path))
+            id: id, path: path, format: formatWord(of: source), quantization: quantizationLabel(of: source),
+            sizeBytes: ModelFolders.size(of: path))
     }
 
     private static func greet(port: Int, host: String?, model: String?) {

@@ -1,6 +1,6 @@
 internal import ArgumentParser
-internal import Foundation
 internal import Formats
+internal import Foundation
 internal import Text
 internal import Weights
 
@@ -16,7 +16,8 @@ struct Tokenize: ParsableCommand, Reporting {
 
     @Argument(help: "A path or an id.") var model: String
     @Argument(help: "The text; standard input where it is missing.") var text: String?
-    @Flag(help: "Read control tokens in the text as control tokens, add BOS and EOS where the model does, show them when decoding.") var special = false
+    @Flag(help: "Read control tokens in the text as control tokens, add BOS and EOS where the model does, show them when decoding.")
+    var special = false
     @Option(parsing: .upToNextOption, help: "Ids to decode.") var decode: [Int32] = []
     @Option(help: "A JSON file: a list of messages, or an object with `messages`.") var chat: String?
     @OptionGroup var folders: FolderOptions
@@ -27,7 +28,8 @@ struct Tokenize: ParsableCommand, Reporting {
         let tokenizer = try Composition.tokenizer(of: source)
         if !decode.isEmpty {
             for id in decode where id < 0 || Int(id) >= tokenizer.vocabularySize {
-                throw Refusal(code: "out_of_range", "\(source.path): id \(id) is outside the vocabulary of \(tokenizer.vocabularySize) pieces")
+                throw Refusal(
+                    code: "out_of_range", "\(source.path): id \(id) is outside the vocabulary of \(tokenizer.vocabularySize) pieces")
             }
             let text = String(decoding: tokenizer.decode(decode, special: special), as: UTF8.self)
             print(output.json ? JSONValue.object(["text": .string(text)]).serialized() : text)
