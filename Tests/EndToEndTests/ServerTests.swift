@@ -85,6 +85,7 @@ import Weights
     @Test func twoModelsOfDifferentFormatsAnswerTheSame() throws {
         let server = try RunningServer([model, Corpus.testdata + "/tiny/llama/gguf/F32.gguf"])
         defer { server.stop() }
+        while try !server.client.get("/v1/models").text.contains(#""F32""#) { usleep(20_000) }  // the second is loaded after the first
         func answer(_ id: String) throws -> String {
             let body = #"{"model":"\#(id)","prompt":"the quick brown","max_tokens":16,"temperature":0}"#
             let answer = try server.client.post("/v1/completions", body)

@@ -69,6 +69,32 @@ struct Kernels {
         ck_linear(team, x.base, Int64(x.width), Int64(rows), Int64(x.width), products, Int32(count), scratch)
     }
 
+    /// The same with inputs of about 15 bits instead of 8, for products that feed every later one: queries, keys, values.
+    ///
+    /// Costs as much as twice the rows. x, the results and the scratch have room for 2 × `rows`. Dense weights take
+    /// their input as it is.
+    func multiplyFinely<let count: Int>(_ x: Buffer, rows: Int, into results: [count of Product], scratch: UnsafeMutableRawPointer) {
+        guard rows > 0, case .panels(let matrix) = results[0].matrix.form, matrix.pointee.form.values == UInt8(CK_CODES.rawValue) else {
+            return multiply(x, rows: rows, into: results, scratch: scratch)
+        }
+        for index in 0..<count {
+            let product = results[index]
+            guard case .panels(let other) = product.matrix.form, other.pointee.form.values == matrix.pointee.form.values,
+                (other.pointee.form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue))
+                    == (matrix.pointee.form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue))
+            else { return multiply(x, rows: rows, into: results, scratch: scratch) }
+            precondition(product.matrix.columns == x.width && product.matrix.rows == product.y.width)
+            products[index] = ck_product(matrix: other, bias: nil, y: product.y.base, stride: Int64(product.y.width))
+        }
+        let block: Int32 = matrix.pointee.form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue) ? 256 : 32
+        ck_residual(team, x.base, Int64(rows), Int64(x.width), block)
+        ck_linear(team, x.base, Int64(x.width), Int64(2 * rows), Int64(x.width), products, Int32(count), scratch)
+        for index in 0..<count {
+            let product = results[index]
+            ck_join(team, product.y.base, Int64(rows), Int64(product.y.width), product.matrix.bias)
+        }
+    }
+
     static func scratchBytes(rows: Int, columns: Int) -> Int { ck_linear_scratch(Int64(rows), Int64(columns)) }
 
     /// Through OpenBLAS, each member of the team a share of the matrix rows.

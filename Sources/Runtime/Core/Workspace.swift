@@ -9,10 +9,10 @@ public struct Workspace: ~Copyable {
     let rows: Int  // the most tokens of a step
 
     let hidden: Buffer  // [tokens, hidden] the residual stream
-    let normed: Buffer  // [tokens, hidden]
-    let query: Buffer  // [tokens, heads × keySize]
-    let key: Buffer  // [tokens, keyValueHeads × keySize]
-    let value: Buffer  // [tokens, keyValueHeads × valueSize]
+    let normed: Buffer  // [2 × tokens, hidden], the second half for what bytes leave over
+    let query: Buffer  // [2 × tokens, heads × keySize], as normed
+    let key: Buffer  // [2 × tokens, keyValueHeads × keySize], as normed
+    let value: Buffer  // [2 × tokens, keyValueHeads × valueSize], as normed
     let attended: Buffer  // [tokens, heads × valueSize]
     let projected: Buffer  // [tokens, hidden] what half a block adds to the stream
     let gate: Buffer  // [tokens, feedForward]
@@ -37,17 +37,20 @@ public struct Workspace: ~Copyable {
         let rows = options.maximumBatchTokens
         let outputMemory = try AlignedMemory(bytes: 4 * rows * sizes.vocabularySize, purpose: "logits", sparse: true)
         var used = 0
+        let base = memory.base
         func take(_ bytes: Int) -> UnsafeMutableRawPointer {
             defer { used += Self.aligned(bytes) }
-            return memory.base + used
+            return base + used
         }
-        func buffer(_ width: Int) -> Buffer { Buffer(base: take(4 * rows * width).assumingMemoryBound(to: Float.self), width: width) }
+        func buffer(_ width: Int, parts: Int = 1) -> Buffer {
+            Buffer(base: take(4 * rows * parts * width).assumingMemoryBound(to: Float.self), width: width)
+        }
 
         hidden = buffer(sizes.hidden)
-        normed = buffer(sizes.hidden)
-        query = buffer(sizes.heads * sizes.keySize)
-        key = buffer(sizes.keyValueHeads * sizes.keySize)
-        value = buffer(sizes.keyValueHeads * sizes.valueSize)
+        normed = buffer(sizes.hidden, parts: 2)
+        query = buffer(sizes.heads * sizes.keySize, parts: 2)
+        key = buffer(sizes.keyValueHeads * sizes.keySize, parts: 2)
+        value = buffer(sizes.keyValueHeads * sizes.valueSize, parts: 2)
         attended = buffer(sizes.heads * sizes.valueSize)
         projected = buffer(sizes.hidden)
         gate = buffer(sizes.feedForward)
@@ -77,8 +80,8 @@ public struct Workspace: ~Copyable {
     static func bytes(_ sizes: Hyperparameters, options: ModelOptions) -> Int {
         let rows = options.maximumBatchTokens
         let widths = [
-            sizes.hidden, sizes.hidden, sizes.heads * sizes.keySize, sizes.keyValueHeads * sizes.keySize,
-            sizes.keyValueHeads * sizes.valueSize, sizes.heads * sizes.valueSize, sizes.hidden, sizes.feedForward, sizes.feedForward,
+            sizes.hidden, 2 * sizes.hidden, 2 * sizes.heads * sizes.keySize, 2 * sizes.keyValueHeads * sizes.keySize,
+            2 * sizes.keyValueHeads * sizes.valueSize, sizes.heads * sizes.valueSize, sizes.hidden, sizes.feedForward, sizes.feedForward,
             sizes.rotated, sizes.windowRotation == nil ? 0 : sizes.rotated,
         ]
         return widths.reduce(0) { $0 + aligned(4 * rows * $1) } + aligned(rows * MemoryLayout<ck_run>.stride)
@@ -88,8 +91,8 @@ public struct Workspace: ~Copyable {
     private static func aligned(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
 
     private static func scratchBytes(_ sizes: Hyperparameters, rows: Int) -> Int {
-        [sizes.hidden, sizes.heads * sizes.valueSize, sizes.feedForward]
-            .map { Kernels.scratchBytes(rows: rows, columns: $0) }.max() ?? 0
+        [(2 * rows, sizes.hidden), (rows, sizes.heads * sizes.valueSize), (rows, sizes.feedForward)]
+            .map { Kernels.scratchBytes(rows: $0, columns: $1) }.max() ?? 0
     }
 
     private static func attentionScratchBytes(_ sizes: Hyperparameters, options: ModelOptions) -> Int {

@@ -76,7 +76,7 @@ struct Bench: ParsableCommand, Reporting {
         init(_ name: String, _ bench: Bench) throws {
             let source = try ModelSources.open(bench.folders.models.path(of: name))
             let model = try Composition.model(of: source, bench.compute, precise: bench.compute.precise)
-            let positions = bench.depth + max(bench.prompt, bench.generate + 1)
+            let positions = bench.depth + max(bench.prompt, bench.generate) + 8
             state = try ModelState(model, positions: positions, sequences: bench.batch)
             pieces = model.hyperparameters.vocabularySize
             result = Result(

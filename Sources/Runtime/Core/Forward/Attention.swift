@@ -15,7 +15,7 @@ extension Model {
         let value = workspace.value
 
         kernels.normalise(workspace.hidden, rows: rows, weight: layer.attentionNorm, epsilon: epsilon, into: normed)
-        kernels.multiply(
+        kernels.multiplyFinely(
             normed, rows: rows,
             into: [.init(matrix: layer.query, y: query), .init(matrix: layer.key, y: key), .init(matrix: layer.value, y: value)],
             scratch: workspace.scratch)

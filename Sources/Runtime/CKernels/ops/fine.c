@@ -1,0 +1,72 @@
+/// Inputs as two rows of bytes: what one row of codes leaves over is a second row, whose product is added to the first's.
+#include "../table.h"
+#include <math.h>
+#include <string.h>
+
+typedef struct fine_job {
+    float *x;
+    const float *bias;
+    int64_t rows, width, block;
+} fine_job;
+
+/// What the codes of a block leave over, in the arithmetic of the quantiser (matmul/scalar.h): scale amax / 127, codes
+/// x * (127 / amax) rounded to the nearest even. A block that gets no codes leaves nothing.
+static void leave_over(const float *x, float *y, int64_t count) {
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], 4);
+        bits &= 0x7fffffff;
+        largest = bits > largest ? bits : largest;
+    }
+    float amax;
+    memcpy(&amax, &largest, 4);
+    if (largest >= 0x7f800000 || amax < CK_SMALLEST_AMAX) {
+        memset(y, 0, (size_t)count * sizeof *y);
+        return;
+    }
+    const float scale = amax / 127, inverse = 127 / amax;
+    const float rounder = 0x1.8p23f;  // added and taken away, it leaves the nearest whole number, ties to even
+    for (int64_t i = 0; i < count; i++) {
+        float code = (x[i] * inverse + rounder) - rounder;
+        y[i] = x[i] - scale * code;
+    }
+}
+
+static void leave_over_work(void *context, int member, int members) {
+    const fine_job *job = context;
+    int64_t last = job->rows * (member + 1) / members;
+    for (int64_t row = job->rows * member / members; row < last; row++)
+        for (int64_t column = 0; column < job->width; column += job->block) {
+            int64_t count = job->width - column < job->block ? job->width - column : job->block;
+            const float *x = job->x + row * job->width + column;
+            leave_over(x, job->x + (job->rows + row) * job->width + column, count);
+        }
+}
+
+static void join_work(void *context, int member, int members) {
+    const fine_job *job = context;
+    int64_t last = job->rows * (member + 1) / members;
+    for (int64_t row = job->rows * member / members; row < last; row++) {
+        float *y = job->x + row * job->width;
+        const float *rest = job->x + (job->rows + row) * job->width;
+        for (int64_t i = 0; i < job->width; i++) y[i] += rest[i];
+        if (job->bias)
+            for (int64_t i = 0; i < job->width; i++) y[i] += job->bias[i];
+    }
+}
+
+static void run(ck_team *team, void (*work)(void *, int, int), fine_job *job) {
+    if (job->rows == 1) work(job, 0, 1);
+    else ck_team_run(team, work, job);
+}
+
+void ck_residual(ck_team *team, float *x, int64_t rows, int64_t width, int block) {
+    fine_job job = {.x = x, .rows = rows, .width = width, .block = block};
+    run(team, leave_over_work, &job);
+}
+
+void ck_join(ck_team *team, float *y, int64_t rows, int64_t width, const float *bias) {
+    fine_job job = {.x = y, .rows = rows, .width = width, .bias = bias};
+    run(team, join_work, &job);
+}
