@@ -40,7 +40,7 @@ let package = Package(
         .target(name: "Text", dependencies: ["Weights"], path: "Sources/Runtime/Text", swiftSettings: hostileBytes),
         .target(
             name: "Engine",
-            dependencies: ["Compute", "Text", "Weights", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["Compute", "Text", "Weights"],
             path: "Sources/Runtime/Engine", swiftSettings: language),
 
         // API: the HTTP contract.

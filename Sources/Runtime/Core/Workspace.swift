@@ -19,7 +19,7 @@ public struct Workspace: ~Copyable {
     let up: Buffer  // [tokens, feedForward]
     let angles: Buffer  // [tokens, rotated] cosines and sines of a row's position
     let windowAngles: Buffer  // the same for layers with a window, where they have a base of their own
-    let output: Buffer  // [logits rows, vocabulary]
+    let output: Buffer  // [2 × logits rows, vocabulary], as normed
     let runs: UnsafeMutablePointer<ck_run>  // [tokens]
     let scratch: UnsafeMutableRawPointer  // of the products
     let attentionScratch: UnsafeMutableRawPointer
@@ -35,7 +35,7 @@ public struct Workspace: ~Copyable {
         let total = Self.bytes(sizes, options: options)
         let memory = try AlignedMemory(bytes: total, purpose: "workspace")
         let rows = options.maximumBatchTokens
-        let outputMemory = try AlignedMemory(bytes: 4 * rows * sizes.vocabularySize, purpose: "logits", sparse: true)
+        let outputMemory = try AlignedMemory(bytes: 8 * rows * sizes.vocabularySize, purpose: "logits", sparse: true)
         var used = 0
         let base = memory.base
         func take(_ bytes: Int) -> UnsafeMutableRawPointer {

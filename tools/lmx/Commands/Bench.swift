@@ -218,8 +218,11 @@ enum MemoryProbe {
         struct Context {
             let block: UnsafePointer<UInt64>
             let words: Int
+            let sums: UnsafeMutablePointer<UInt64>  // by member; what is stored has to be read
         }
-        var context = Context(block: block, words: words)
+        let sums = UnsafeMutablePointer<UInt64>.allocate(capacity: threads)
+        defer { sums.deallocate() }
+        var context = Context(block: block, words: words, sums: sums)
         var best = 0.0
         for _ in 0..<3 {
             let clock = ContinuousClock()
@@ -236,8 +239,7 @@ enum MemoryProbe {
                         sums &+= UnsafeRawPointer(context.block + index).loadUnaligned(as: SIMD8<UInt64>.self)
                         index += 8
                     }
-                    withExtendedLifetime(sums.wrappedSum()) {}
-                    MemoryProbe.sink(sums.wrappedSum())
+                    context.sums[Int(member)] = sums.wrappedSum()
                 }, &context)
             let passed = clock.now - start
             let seconds = Double(passed.components.seconds) + Double(passed.components.attoseconds) * 1e-18
@@ -245,7 +247,4 @@ enum MemoryProbe {
         }
         return best
     }
-
-    /// Keeps the optimiser from dropping a sum.
-    @inline(never) private static func sink(_ value: UInt64) { _ = value }
 }

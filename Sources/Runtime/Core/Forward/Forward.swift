@@ -20,9 +20,9 @@ extension Model {
         // From here on, rows are the logits that were asked for.
         let kernels = workspace.kernels
         let normed = workspace.normed
-        let logits = workspace.output  // [rows, vocabulary]
+        let logits = workspace.output  // [2 × rows, vocabulary], as normed
         kernels.normalise(hidden, rows: rows, weight: outputNorm, epsilon: hyperparameters.normEpsilon, into: normed)
-        kernels.multiply(normed, rows: rows, into: [.init(matrix: output, y: logits)], scratch: workspace.scratch)
+        kernels.multiplyFinely(normed, rows: rows, into: [.init(matrix: output, y: logits)], scratch: workspace.scratch)
         if hyperparameters.finalSoftcap > 0 { kernels.softcap(logits, rows: rows, at: hyperparameters.finalSoftcap) }
 
         workspace.logitsRows = rows
