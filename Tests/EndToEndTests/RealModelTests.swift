@@ -93,7 +93,7 @@ import Weights
         #expect(ready - server.secondsToHealth < 1)
         let chat = #"{"model":"auto","messages":[{"role":"user","content":"Count to five."}],"max_tokens":16}"#
         #expect(try server.client.post("/v1/chat/completions", chat).status == 200)
-        let size = try #require((try FileManager.default.attributesOfItem(atPath: path))[.size] as? Int)
+        let size = try #require((try FileManager.default.attributesOfItem(atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path))[.size] as? Int)
         let cache = 30 * 2 * 3 * 64 * 2 * 2048  // layers × (keys and values) × heads × size × bytes × positions
         let peak = try #require(peakMemory(of: server.process.processIdentifier))
         print("peak memory \(peak >> 20) MiB, file \(size >> 20) MiB, cache \(cache >> 20) MiB")
