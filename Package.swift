@@ -81,7 +81,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Tests/APITests", swiftSettings: language),
-        .testTarget(name: "EndToEndTests", dependencies: ["Compute", "Formats", "Text", "TestSupport", "Weights"], path: "Tests/EndToEndTests", swiftSettings: language),
+        .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "Weights"], path: "Tests/EndToEndTests", swiftSettings: language),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -50,6 +50,41 @@ import Weights
         #expect(Double(same) > 0.95 * Double(pairs.count), "\(same) of \(pairs.count)")
     }
 
+    /// mlx-lm computes the same checkpoint in its bf16: three to four digits, so its own rounding is most of the distance.
+    @Test(.enabled(if: Case.present.contains { $0.model.hasSuffix("mlx-4bit") }))
+    func preciseModeIsCloseToTheLogitsOfMLXItself() throws {
+        let path = (Corpus.models ?? "") + "/SmolLM2-135M-Instruct-mlx-4bit"
+        let session = try Session(try Model.load(try ModelSources.open(path), options: ModelOptions(precise: true, threads: 2)), pages: 4)
+        var divergence = 0.0
+        var positions = 0
+        for prompt in list(try record("smollm2-mlx4-logits.json")["prompts"]) {
+            let slot = session.open()
+            defer { session.close(slot) }
+            let rows = session.run(slot, numbers(prompt["ids"]).map { Int32($0) }, .all)
+            let sums = numbers(prompt["logSumExp"])
+            for (index, (top, logits)) in zip(list(prompt["top"]), list(prompt["logits"])).enumerated() {
+                let row = rows[index]
+                let peak = Double(row.max() ?? 0)
+                let sum = peak + log(row.reduce(0) { $0 + exp(Double($1) - peak) })
+                // The 16 best pieces, and all others as one.
+                var rest = (theirs: 1.0, ours: 1.0)
+                for (piece, logit) in zip(numbers(top), numbers(logits)) {
+                    let theirs = logit - sums[index]
+                    let ours = Double(row[Int(piece)]) - sum
+                    divergence += exp(theirs) * (theirs - ours)
+                    rest.theirs -= exp(theirs)
+                    rest.ours -= exp(ours)
+                }
+                if rest.theirs > 0, rest.ours > 0 { divergence += rest.theirs * log(rest.theirs / rest.ours) }
+                positions += 1
+            }
+        }
+        let mean = divergence / Double(positions)
+        print("KL divergence of precise mode from mlx-lm's logits \(mean) over \(positions) positions")
+        #expect(positions > 10)
+        #expect(mean < 0.1)
+    }
+
     /// The best piece at each position of an answer, given what the reference has said before.
     private func best(_ session: Session, _ answer: Answer) -> [Int32] {
         let slot = session.open()
@@ -59,22 +94,28 @@ import Weights
     }
 
     private func answers(_ model: Case) throws -> [Answer] {
-        let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: Corpus.testdata + "/real/" + model.record)))
-        guard case .array(let answers)? = try JSONValue.parse(bytes)["answers"] else { return [] }
-        func numbers(_ value: JSONValue?) -> [Double] {
-            guard case .array(let values)? = value else { return [] }
-            return values.map {
-                switch $0 {
-                case .int(let number): Double(number)
-                case .float(let number): number
-                default: .nan
-                }
-            }
-        }
-        return answers.map { answer in
+        list(try record(model.record)["answers"]).map { answer in
             Answer(
                 prompt: numbers(answer["prompt"]).map { Int32($0) }, ids: numbers(answer["ids"]).map { Int32($0) },
                 gaps: numbers(answer["gaps"]))
+        }
+    }
+
+    private func record(_ name: String) throws -> JSONValue {
+        try JSONValue.parse([UInt8](try Data(contentsOf: URL(fileURLWithPath: Corpus.testdata + "/real/" + name))))
+    }
+
+    private func list(_ value: JSONValue?) -> [JSONValue] {
+        if case .array(let values)? = value { values } else { [] }
+    }
+
+    private func numbers(_ value: JSONValue?) -> [Double] {
+        list(value).map {
+            switch $0 {
+            case .int(let number): Double(number)
+            case .float(let number): number
+            default: .nan
+            }
         }
     }
 }

@@ -20,7 +20,10 @@ struct LMX: AsyncParsableCommand {
             Serve.self, Run.self, Inspect.self, Convert.self, Bench.self, Perplexity.self, Tokenize.self, Check.self, List.self,
         ])
 
-    static func main() async {
+    static func main() async { await execute() }
+
+    /// Apart from `main`, which is bound to the main actor as commands are not.
+    private nonisolated static func execute() async {
         var wantsJSON = false
         do {
             var command = try parseAsRoot()
