@@ -72,7 +72,7 @@ struct ModelFolders: Sendable {
     /// Bytes of a file with its further parts, or of a directory's weights.
     static func size(of path: String) -> Int {
         func bytes(_ path: String) -> Int {
-            ((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0
+            ((try? FileManager.default.attributesOfItem(atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path))?[.size] as? Int) ?? 0
         }
         if let files = try? FileManager.default.contentsOfDirectory(atPath: path) {
             return files.filter { $0.hasSuffix(".safetensors") }.reduce(0) { $0 + bytes(path + "/" + $1) }

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Synchronization
 
 /// Standard error for people: notes, and a progress bar where it is a terminal.
 enum Terminal {
@@ -17,12 +18,18 @@ enum Terminal {
     /// A bar that redraws itself; nothing where standard error is no terminal.
     static func progress(_ title: String) -> @Sendable (Double) -> Void {
         guard showsProgress else { return { _ in } }
+        let shown = Mutex(-1)  // whole percent; a redraw for less is noise
         return { share in
+            let percent = Int((max(0, min(1, share)) * 100).rounded(.down))
+            guard shown.withLock({ last in
+                defer { last = percent }
+                return last != percent
+            }) else { return }
             let width = 30
-            let filled = max(0, min(width, Int(share * Double(width))))
+            let filled = percent * width / 100
             let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-            let end = share >= 1 ? "\r\u{1B}[K" : ""
-            FileHandle.standardError.write(Data("\r\(title) \(bar) \(Int(share * 100)) %\(end)".utf8))
+            let end = percent == 100 ? "\r\u{1B}[K" : ""
+            FileHandle.standardError.write(Data("\r\(title) \(bar) \(percent) %\(end)".utf8))
         }
     }
 }

@@ -48,7 +48,7 @@ struct Inspect: ParsableCommand, Reporting {
         for section in facts {
             print(section.name)
             for member in section.members {
-                print("  \(member.key.padding(toLength: 24, withPad: " ", startingAt: 0))\(Self.plain(member.key, member.value))")
+                print("  \(member.key.padding(toLength: 28, withPad: " ", startingAt: 0))\(Self.plain(member.key, member.value))")
             }
         }
         if tensors {
