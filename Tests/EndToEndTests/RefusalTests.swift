@@ -60,6 +60,12 @@ import Testing
         #expect(try Binary.run(["bench", "--prompt", "many", "x"]).status == 2)
     }
 
+    @Test func anUnknownInstructionSetIsRefused() throws {
+        let outcome = try Binary.run(["check", Corpus.testdata + "/tiny/llama/gguf/F32.gguf"], environment: ["LMX_ISA": "nonsense"])
+        #expect(outcome.status == 2)
+        #expect(outcome.errors.contains("nonsense") && outcome.errors.contains("scalar"))
+    }
+
     @Test func aRefusalWithJSONHasAStableCode() throws {
         let outcome = try Binary.run(["inspect", "--json", "/nonexistent/model.gguf"])
         #expect(outcome.status == 1)

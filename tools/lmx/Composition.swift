@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import CKernels
 internal import Compute
 internal import Engine
 internal import Formats
@@ -93,6 +94,10 @@ struct ComputeOptions: ParsableArguments {
 
     func validate() throws {
         if !(1...256).contains(threads) { throw ValidationError("--threads must be between 1 and 256") }
+        if let name = ProcessInfo.processInfo.environment["LMX_ISA"], !name.isEmpty, !ck_isa_select(name) {
+            let names = (0...8).compactMap { ck_isa_available($0).map { String(cString: $0) } }
+            throw ValidationError("LMX_ISA is \(ModelError.quoted(name)), this processor runs \(names.joined(separator: ", "))")
+        }
     }
 
     /// Physical cores that this process may use: two threads on one core only get in each other's way.
