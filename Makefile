@@ -6,7 +6,7 @@ LMX    := .build/release/lmx
 HOST   ?= 127.0.0.1
 PORT   ?= 1234
 
-.PHONY: run test build setup model bench soak lint clean
+.PHONY: run test build setup model bench lint clean
 
 ## run: set up, build, fetch the default model, serve it on 127.0.0.1:1234
 run: build model
