@@ -82,6 +82,20 @@ import Weights
         #expect(try client.get("/healthz").status == 200)
     }
 
+    @Test func aBrokenModelInTheFolderIsListedAndLoadingItSaysWhy() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("lmx-folder-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data("GGUF and no more".utf8).write(to: folder.appendingPathComponent("broken.gguf"))
+        let server = try RunningServer(["--models-dir", folder.path], waitsForModel: false)
+        defer { server.stop() }
+        #expect(try server.client.get("/admin/models").text.contains(#""id":"broken""#))
+        let answer = try server.client.post("/admin/models/load", #"{"model_id":"broken"}"#)
+        #expect((400..<500).contains(answer.status) && answer.text.contains("broken"), "\(answer.status) \(answer.text)")
+        #expect(answer.status != 404)
+        #expect(try server.client.get("/healthz").status == 200)
+    }
+
     @Test func twoModelsOfDifferentFormatsAnswerTheSame() throws {
         let server = try RunningServer([model, Corpus.testdata + "/tiny/llama/gguf/F32.gguf"])
         defer { server.stop() }

@@ -36,6 +36,13 @@ enum Composition {
             progress: progress ?? Terminal.progress("loading \(name)"))
     }
 
+    /// Refuses a tokenizer that can give ids for which the model has no row.
+    static func check(_ tokenizer: Tokenizer, against model: Model, at path: String) throws(ModelError) {
+        let rows = model.hyperparameters.vocabularySize
+        guard tokenizer.vocabularySize > rows else { return }
+        throw ModelError(.mismatched, at: path, "the tokenizer has \(tokenizer.vocabularySize) pieces, the embedding \(rows) rows")
+    }
+
     /// Opens, checks and packs everything that serving needs.
     static func load(
         _ path: String, id: String, options: ComputeOptions, progress: (@Sendable (Double) -> Void)? = nil
@@ -44,6 +51,7 @@ enum Composition {
         let tokenizer = try tokenizer(of: source)
         let template = try template(of: source)
         let model = try model(of: source, options, precise: options.precise, progress: progress)
+        try check(tokenizer, against: model, at: path)
         let info = ModelInfo(
             id: id, path: path, format: formatWord(of: source), quantization: quantizationLabel(of: source),
             architecture: model.architectureName, sizeBytes: ModelFolders.size(of: path), contextLength: model.hyperparameters.contextLength

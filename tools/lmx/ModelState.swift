@@ -56,7 +56,8 @@ struct ModelState: ~Copyable {
 
     private mutating func reserve(_ batch: Batch) throws {
         for run in batch.runs where !cache.reserve(run.slot, tokens: run.tokens.count) {
-            throw ModelError(.outOfRange, at: "cache", "holds \(positions) positions, more were asked for")
+            let room = min(positions, model.hyperparameters.contextLength)
+            throw ModelError(.outOfRange, at: "context", "has room for \(room) positions, more were asked for")
         }
     }
 }

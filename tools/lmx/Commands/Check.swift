@@ -60,9 +60,7 @@ struct Check: ParsableCommand, Reporting {
             return (ids, "a chat of \(ids.count) tokens")
         }
         try step("answers") {
-            if let stranger = prompt.first(where: { Int($0) >= executed.hyperparameters.vocabularySize }) {
-                throw ModelError(.mismatched, at: path, "token \(stranger) has no row in the embedding")
-            }
+            try Composition.check(tokenizer, against: executed, at: path)
             var state = try ModelState(executed, positions: prompt.count)
             var best: (id: Int32, value: Float) = (0, -.infinity)
             try state.run(prompt, logits: .last) { row in

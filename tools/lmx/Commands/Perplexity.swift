@@ -42,6 +42,7 @@ struct Perplexity: ParsableCommand, Reporting {
         ids = Array(ids.prefix(count * window))
 
         let subject = try WindowScorer(source, compute, window: window, precise: compute.precise)
+        try Composition.check(tokenizer, against: subject.model, at: source.path)
         let reference = try against.map { path in
             try WindowScorer(ModelSources.open(folders.models.path(of: path)), compute, window: window, precise: true)
         }
@@ -83,7 +84,7 @@ struct Perplexity: ParsableCommand, Reporting {
 
 /// One model that scores windows of text, the second half of each.
 private final class WindowScorer {
-    private let model: Model
+    let model: Model
     private let window: Int
     private var state: ModelState  // moves with the class, never copied
 

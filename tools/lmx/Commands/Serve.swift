@@ -45,7 +45,7 @@ struct Serve: AsyncParsableCommand {
         let context = ServerContext(
             engine: InferenceEngine(options: options), configuration: try configuration(), version: Version.text, models: entries,
             loader: { entry, progress in try Composition.load(entry.path, id: entry.id, options: compute, progress: progress) },
-            catalogue: { folders.entries().compactMap { try? Self.entry(at: $0.path) } },
+            catalogue: { folders.entries().map(Self.listing) },
             log: { Terminal.write($0.description + "\n") },
             logger: Logger(label: "lmx") { _ in StreamLogHandler.standardError(label: "lmx") })
         try await Server(context, onListening: { Self.greet(port: $0, host: context.configuration.host, model: entries.first?.id) })
@@ -67,7 +67,14 @@ struct Serve: AsyncParsableCommand {
         return configuration
     }
 
-    /// One model file as the catalogue lists it; what cannot be opened is still listed, so that loading it says why.
+    /// A model in the folders. What cannot be opened is listed too, so that loading it says why.
+    private static func listing(_ found: ModelFolders.Entry) -> CatalogueEntry {
+        if let entry = try? entry(at: found.path) { return entry }
+        let format = found.path.hasSuffix(".gguf") ? "gguf" : "safetensors"
+        return CatalogueEntry(id: found.id, path: found.path, format: format, quantization: nil, sizeBytes: found.sizeBytes)
+    }
+
+    /// A model that opens, as the catalogue lists it.
     private static func entry(at path: String) throws -> CatalogueEntry {
         let id = ModelFolders.id(of: path) ?? (path as NSString).lastPathComponent
         let source = try ModelSources.open(path)
