@@ -1,36 +1,17 @@
 internal import CKernels
 internal import Weights
 
-/// A sequence's place in a cache.
-public struct SequenceSlot: Hashable, Sendable {
-    public let index: Int
-    public init(index: Int) { self.index = index }
-}
-
 /// Keys and values of all sequences in pages of 32 positions. A page holds its positions of every layer.
 ///
 /// Sequences take pages as they grow and give them back when they are cut or closed; nothing is moved or copied.
 public struct KVCache: ~Copyable {
     public static let pageTokens = Int(CK_PAGE_TOKENS)
 
-    private struct Slot {
-        var pages: UnsafeMutablePointer<Int32>  // pagesPerSlot, the first pageCount in use
-        var pageCount = 0
-        var count = 0
-        var isOpen = true
-    }
-
-    public let totalPages: Int
     public let bytesPerPage: Int
-    /// The most positions that one sequence can hold.
-    public let contextLength: Int
-    private let pagesPerSlot: Int
+    private var table: PageTable
     private let memory: AlignedMemory
     private let layerBytes: Int
     private let shape: ck_cache_layer  // without its base
-    private var free: [Int32]  // the last one is taken first
-    private var slots: [Slot] = []
-    private var closed: [Int] = []
 
     init(pages: Int, layout: CacheLayout, contextLength: Int) throws(ModelError) {
         let (bytes, overflow) = pages.multipliedReportingOverflow(by: layout.bytesPerPage)
@@ -38,92 +19,47 @@ public struct KVCache: ~Copyable {
             throw ModelError(.outOfRange, at: "cache", "\(pages) pages are not between 1 and \(Int32.max)")
         }
         memory = try AlignedMemory(bytes: bytes, purpose: "cache")
-        totalPages = pages
         bytesPerPage = layout.bytesPerPage
         layerBytes = layout.bytesPerLayer
         shape = layout.shape
-        self.contextLength = contextLength
-        pagesPerSlot = min(pages, (contextLength + Self.pageTokens - 1) / Self.pageTokens)
-        free = (0..<Int32(pages)).reversed()
+        table = PageTable(pages: pages, pageTokens: Self.pageTokens, contextLength: contextLength)
     }
 
-    deinit { for slot in slots { slot.pages.deallocate() } }
-
-    public var freePages: Int { free.count }
+    public var totalPages: Int { table.totalPages }
+    public var freePages: Int { table.freePages }
+    /// The most positions that one sequence can hold.
+    public var contextLength: Int { table.contextLength }
 
     /// A place for a new sequence, which holds nothing yet and takes no page.
-    public mutating func open() -> SequenceSlot {
-        if let index = closed.popLast() {
-            slots[index].isOpen = true
-            return SequenceSlot(index: index)
-        }
-        slots.append(Slot(pages: .allocate(capacity: pagesPerSlot)))
-        closed.reserveCapacity(slots.count)
-        return SequenceSlot(index: slots.count - 1)
-    }
+    public mutating func open() -> SequenceSlot { table.open() }
 
     /// Ends a sequence and gives its pages back.
-    public mutating func close(_ slot: SequenceSlot) {
-        check(slot)
-        keep(pages: 0, of: slot.index)
-        slots[slot.index].count = 0
-        slots[slot.index].isOpen = false
-        closed.append(slot.index)
-    }
+    public mutating func close(_ slot: SequenceSlot) { table.close(slot) }
 
     /// Positions that a sequence holds.
-    public func count(_ slot: SequenceSlot) -> Int {
-        check(slot)
-        return slots[slot.index].count
-    }
+    public func count(_ slot: SequenceSlot) -> Int { table.count(slot) }
 
     /// Takes the pages that `tokens` more positions need.
     /// - Returns: false, and takes nothing, where there are not enough free pages or the context would grow too long.
-    public mutating func reserve(_ slot: SequenceSlot, tokens: Int) -> Bool {
-        check(slot)
-        let (count, overflow) = slots[slot.index].count.addingReportingOverflow(tokens)
-        guard tokens >= 0, !overflow, count <= contextLength else { return false }
-        let held = slots[slot.index].pageCount
-        let needed = (count + Self.pageTokens - 1) / Self.pageTokens
-        guard needed <= pagesPerSlot, needed - held <= free.count else { return false }
-        for place in held..<max(held, needed) { slots[slot.index].pages[place] = free.removeLast() }
-        slots[slot.index].pageCount = max(held, needed)
-        return true
-    }
+    public mutating func reserve(_ slot: SequenceSlot, tokens: Int) -> Bool { table.reserve(slot, tokens: tokens) }
 
     /// Forgets the positions from `count` on, and gives back the pages that are no longer needed, reserved ones too.
-    public mutating func truncate(_ slot: SequenceSlot, to count: Int) {
-        check(slot)
-        precondition(count >= 0 && count <= slots[slot.index].count, "a sequence can only be cut to what it holds")
-        slots[slot.index].count = count
-        keep(pages: (count + Self.pageTokens - 1) / Self.pageTokens, of: slot.index)
-    }
+    public mutating func truncate(_ slot: SequenceSlot, to count: Int) { table.truncate(slot, to: count) }
 
     // ------------------------------------------------------------------------------------------- for the forward pass
 
     /// A run's place for the kernels. Its pages must have been reserved.
     func run(_ slot: SequenceSlot, tokens: Int, firstRow: Int) -> ck_run {
-        check(slot)
-        let place = slots[slot.index]
-        precondition(place.count + tokens <= place.pageCount * Self.pageTokens, "reserve the positions of a step before it runs")
-        return ck_run(pages: place.pages, position: Int32(place.count), tokens: Int32(tokens), first_row: Int32(firstRow))
+        ck_run(
+            pages: table.pages(of: slot, for: tokens), position: Int32(table.count(slot)), tokens: Int32(tokens), first_row: Int32(firstRow))
     }
 
-    mutating func advance(_ slot: SequenceSlot, by tokens: Int) { slots[slot.index].count += tokens }
+    mutating func advance(_ slot: SequenceSlot, by tokens: Int) { table.advance(slot, by: tokens) }
 
     func layer(_ index: Int) -> ck_cache_layer {
         var layer = shape
         layer.base = memory.base + index * layerBytes
         return layer
-    }
-
-    private func check(_ slot: SequenceSlot) {
-        precondition(slots.indices.contains(slot.index) && slots[slot.index].isOpen, "the slot is not open")
-    }
-
-    private mutating func keep(pages: Int, of index: Int) {
-        for place in stride(from: slots[index].pageCount - 1, through: pages, by: -1) { free.append(slots[index].pages[place]) }
-        slots[index].pageCount = min(pages, slots[index].pageCount)
     }
 }
 
