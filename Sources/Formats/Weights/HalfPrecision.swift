@@ -28,4 +28,35 @@ public enum HalfPrecision {
         case .bf16: float(bf16: UInt16(truncatingIfNeeded: bits))
         }
     }
+
+    /// Number `index` of an array.
+    static func float(_ bytes: UnsafeRawBufferPointer, _ index: Int, as number: Packing.Number) -> Float {
+        number == .f32 ? unsafe Float(bitPattern: bytes.u32(4 * index)) : unsafe float(UInt32(bytes.u16(2 * index)), as: number)
+    }
+
+    /// E4M3 without infinities and NaN: sign, four bits of exponent with bias 7, three of fraction; the largest is 480.
+    ///
+    /// The magnitude's bits are those of a binary16 that is 2^8 times smaller.
+    @inlinable
+    public static func float(e4m3 bits: UInt8) -> Float {
+        let magnitude = float(f16: UInt16(bits & 0x7F) << 7) * 256
+        return bits & 0x80 == 0 ? magnitude : -magnitude
+    }
+
+    /// 2^(bits − 128), half of what E8M0 says: finite for every byte.
+    @inlinable
+    public static func half(e8m0 bits: UInt8) -> Float {
+        Float(bitPattern: bits < 2 ? 0x0020_0000 << UInt32(bits) : UInt32(bits - 1) << 23)
+    }
+
+    /// The nearest number, ties to even; its bits in the low end.
+    public static func bits(of value: Float, as number: Packing.Number) -> UInt32 {
+        switch number {
+        case .f32: return value.bitPattern
+        case .f16: return UInt32(Float16(value).bitPattern)
+        case .bf16:
+            if value.isNaN { return value.bitPattern >> 16 | 0x40 }
+            return (value.bitPattern + 0x7FFF + (value.bitPattern >> 16 & 1)) >> 16
+        }
+    }
 }

@@ -20,16 +20,17 @@ public protocol ModelSource: Sendable {
 }
 
 extension ModelSource {
-    /// One row's bytes in every plane. `row` must be below `record.rows`.
+    /// One row's bytes in every plane, or whole planes where rows share bytes. `row` must be below `record.rows`.
     @unsafe public func bytes(of record: StoredTensor, row: Int) -> RowBytes {
         precondition(row >= 0 && row < record.rows)
         func part(_ plane: Int) -> UnsafeRawBufferPointer {
             guard plane < record.planes.count else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
             let place = record.planes[plane]
+            if record.format.sharesBytes { return unsafe UnsafeRawBufferPointer(rebasing: storages[place.file].bytes[place.range]) }
             let length = record.columns / record.format.valuesPerBlock * record.format.bytesPerBlock[plane]
             let start = place.range.lowerBound + row * length
             return unsafe UnsafeRawBufferPointer(rebasing: storages[place.file].bytes[start..<start + length])
         }
-        return unsafe RowBytes(codes: part(0), scales: part(1), offsets: part(2))
+        return unsafe RowBytes(codes: part(0), scales: part(1), offsets: part(2), row: row)
     }
 }

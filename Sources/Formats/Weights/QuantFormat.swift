@@ -13,6 +13,11 @@ public protocol QuantFormat: Sendable {
     var bytesPerBlock: [Int] { get }
     /// The executed form that holds exactly the same real numbers.
     var packing: Packing { get }
+    /// Whether rows have bytes in common, as in matrices stored by columns: `decode` and `unpack` then get whole planes and
+    /// the row's number, not the bytes of one row.
+    var sharesBytes: Bool { get }
+    /// Bytes of each plane of a matrix; nil where it cannot have this shape.
+    func planeBytes(rows: Int, columns: Int) -> [Int]?
 
     /// Decodes one row: the definition of the format, plain and obviously right.
     ///
@@ -24,6 +29,9 @@ public protocol QuantFormat: Sendable {
 
     /// Splits one row of a quantised format into codes and scales for the packer. Dense formats never get this call.
     func unpack(_ row: RowBytes, into parts: UnpackedRow)
+
+    /// Writes one row of a dense format as the numbers of its packing, little-endian. Quantised formats never get this call.
+    func unpack(_ row: RowBytes, into numbers: UnsafeMutableRawBufferPointer)
 }
 
 /// The bytes of one row in each plane. Never longer than three planes; unused ones are empty.
@@ -31,15 +39,19 @@ public protocol QuantFormat: Sendable {
     public var codes: UnsafeRawBufferPointer  // or whole blocks, or dense values
     public var scales: UnsafeRawBufferPointer
     public var offsets: UnsafeRawBufferPointer
+    /// Which row of the matrix; of use where rows share bytes.
+    public var row: Int
 
     public init(
         codes: UnsafeRawBufferPointer,
         scales: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0),
-        offsets: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+        offsets: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0),
+        row: Int = 0
     ) {
         unsafe self.codes = codes
         unsafe self.scales = scales
         unsafe self.offsets = offsets
+        unsafe self.row = row
     }
 }
 
@@ -47,10 +59,11 @@ public protocol QuantFormat: Sendable {
 ///
 ///     weight = scale · (codebook[code] − zero) + offset
 ///
-/// Two-level: scale = superScale · scale, offset = −superOffset · offset (ggml's K formats).
+/// Two-level: scale = (factor · superScale) · scale, offset = −(factor · superOffset) · offset (ggml's K formats).
 @unsafe public struct UnpackedRow {
     public var codes: UnsafeMutableBufferPointer<UInt8>  // columns, one code each
-    /// columns / group. Flat: raw bits of f16, bf16 (low 16 bits) or f32. Two-level: a small signed integer, sign-extended to 32 bits.
+    /// columns / group. Flat: raw bits of f16, bf16 (low 16 bits), f32, or a byte (low 8 bits). Two-level: a signed byte,
+    /// sign-extended to 32 bits.
     public var scales: UnsafeMutableBufferPointer<UInt32>
     public var offsets: UnsafeMutableBufferPointer<UInt32>  // like scales; empty without offset
     public var superScales: UnsafeMutableBufferPointer<UInt16>  // columns / 256, f16 bits; empty unless two-level
@@ -73,8 +86,8 @@ public protocol QuantFormat: Sendable {
 public enum Packing: Sendable, Equatable {
     /// Kept as numbers.
     case dense(Number)
-    /// Codes with group scales.
-    case codes(bits: Int, group: Int, scale: Scale, offset: Bool, zero: Int, codebook: [UInt8] = [])
+    /// Codes with group scales. `factor` multiplies scales that are bytes or two-level, once for the whole matrix.
+    case codes(bits: Int, group: Int, scale: Scale, offset: Bool, zero: Int, codebook: [UInt8] = [], factor: Float = 1)
 
     public enum Number: String, Sendable { case f32, f16, bf16 }
 
@@ -82,5 +95,9 @@ public enum Packing: Sendable, Equatable {
         case flat(Number)
         /// A small integer per group times an f16 per 256 columns.
         case twoLevel
+        /// One byte per group: 2^(byte − 127), the E8M0 of OCP's MX formats.
+        case e8m0
+        /// One byte per group: sign, four bits of exponent, three of fraction; without infinities and NaN.
+        case e4m3
     }
 }

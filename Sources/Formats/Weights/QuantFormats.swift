@@ -2,7 +2,11 @@
 public enum QuantFormats {
     /// Every format that LMX reads.
     public static let all: [any QuantFormat] =
-        Dense.all + [Q4_0(), Q4_1(), Q5_0(), Q5_1(), Q8_0(), Q4_K(), Q5_K(), Q6_K()] + Affine.all
+        Dense.all + OtherNumbers.all
+        + [Q1_0(), Q2_0(), Q4_0(), Q4_1(), Q5_0(), Q5_1(), Q8_0(), Q2_K(), Q3_K(), Q4_K(), Q5_K(), Q6_K()]
+        + [IQ1_S(), IQ1_M(), IQ2_XXS(), IQ2_XS(), IQ2_S(), IQ3_XXS(), IQ3_S(), IQ4_NL(), IQ4_XS()]
+        + [TQ1_0(), TQ2_0(), MXFP4(), NVFP4()]
+        + Affine.all + MLXFloat4.all + MLXFloat8.all
 
     /// The format of ggml's type number, nil where LMX does not read it.
     public static func gguf(type: UInt32) -> (any QuantFormat)? { byType[type] }
@@ -12,7 +16,6 @@ public enum QuantFormats {
 
     /// What is to be said about a type number that ``gguf(type:)`` does not know: its public name, and what became of it.
     public static func refusal(ofGGUFType type: UInt32) -> (problem: String, hint: String?) {
-        if let name = unread[type] { return ("has type \(name) (\(type))", "LMX does not read it yet; \(readable)") }
         if let name = removed[type] { return ("has type \(name) (\(type)), which ggml has removed", "convert the model anew") }
         if let name = activationOnly[type] { return ("has type \(name) (\(type)), which is for activations, not for weights", nil) }
         if let name = ofIkLlama[type] {
@@ -28,11 +31,6 @@ public enum QuantFormats {
         "types that it reads: " + all.filter { $0.ggufType != nil }.map(\.name).joined(separator: ", ")
     }
 
-    private static let unread: [UInt32: String] = [
-        10: "Q2_K", 11: "Q3_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S",
-        23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
-        40: "NVFP4", 41: "Q1_0", 42: "Q2_0",
-    ]
     private static let removed: [UInt32: String] = [
         4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8",
     ]

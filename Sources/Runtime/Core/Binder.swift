@@ -228,9 +228,9 @@ extension ck_form {
             case .f16: values = UInt8(CK_F16.rawValue)
             case .bf16: values = UInt8(CK_BF16.rawValue)
             }
-        case .codes(let bits, let group, let scale, let offset, let zero, let codebook):
+        case .codes(let bits, let group, let scale, let offset, let zero, let codebook, let factor):
             guard let bits = UInt8(exactly: bits), let group = UInt16(exactly: group), let zero = UInt8(exactly: zero),
-                codebook.count <= 16
+                codebook.count <= 16, factor == 1
             else { return nil }
             values = UInt8(CK_CODES.rawValue)
             code_bits = bits
@@ -244,6 +244,7 @@ extension ck_form {
                 case .flat(.bf16): UInt8(CK_SCALE_BF16.rawValue)
                 case .flat(.f32): UInt8(CK_SCALE_F32.rawValue)
                 case .twoLevel: UInt8(CK_SCALE_TWO_LEVEL.rawValue)
+                case .e8m0, .e4m3: UInt8.max
                 }
             withUnsafeMutableBytes(of: &self.codebook) { $0.copyBytes(from: codebook) }
         }

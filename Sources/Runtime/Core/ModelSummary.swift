@@ -56,11 +56,13 @@ extension TensorPlan {
         guard case .panels = form else { return "f32" }
         switch record.format.packing {
         case .dense(let number): return number.rawValue
-        case .codes(let bits, let group, let scale, let offset, _, let codebook):
+        case .codes(let bits, let group, let scale, let offset, _, let codebook, _):
             let scales =
                 switch scale {
                 case .flat(let number): number.rawValue
                 case .twoLevel: "two-level"
+                case .e8m0: "e8m0"
+                case .e4m3: "e4m3"
                 }
             return "\(bits)-bit codes\(codebook.isEmpty ? "" : " of a codebook"), groups of \(group), \(scales) scales"
                 + (offset ? " and offsets" : "")

@@ -177,7 +177,7 @@ private final class RowStage {
                     codes: part(codes, row), scales: part(scales, row), offsets: part(offsets, row),
                     superScales: part(superScales, row), superOffsets: part(superOffsets, row)))
         } else {
-            UnsafeMutableRawBufferPointer(part(codes, row)).copyMemory(from: bytes.codes)
+            format.unpack(bytes, into: UnsafeMutableRawBufferPointer(part(codes, row)))
         }
     }
 

@@ -63,8 +63,10 @@ struct ConversionPlan {
         switch record.format.packing {
         case .dense(let number):
             return .dense(number)
-        case .codes(let bits, let group, .flat(let scale), let offset, let zero, let codebook):
-            if codebook.isEmpty, record.shape.count > 1, let affine = Affine.make(bits: bits, group: group, scale: scale) {
+        case .codes(let bits, let group, .flat(let scale), let offset, let zero, let codebook, _):
+            if codebook.isEmpty, [4, 8].contains(bits), record.shape.count > 1,
+                let affine = Affine.make(bits: bits, group: group, scale: scale)
+            {
                 return .affine(affine, zero: zero, hasOffset: offset)
             }
         case .codes: break

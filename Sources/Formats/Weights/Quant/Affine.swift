@@ -6,7 +6,7 @@
 ///
 /// A group is 32, 64 or 128 consecutive values of a row. About half of all scales are negative.
 public struct Affine: QuantFormat, Equatable {
-    public let bits: Int  // 4 or 8
+    public let bits: Int  // 2, 3, 4, 5, 6 or 8
     public let group: Int  // 32, 64 or 128
     public let scale: Packing.Number
 
@@ -21,7 +21,7 @@ public struct Affine: QuantFormat, Equatable {
         widths.contains(bits) && groups.contains(group) ? Affine(bits: bits, group: group, scale: scale) : nil
     }
 
-    public static let widths = [4, 8], groups = [32, 64, 128]
+    public static let widths = [2, 3, 4, 5, 6, 8], groups = [32, 64, 128]
 
     public static let all: [any QuantFormat] = widths.flatMap { bits in
         groups.flatMap { group in
@@ -39,15 +39,8 @@ public struct Affine: QuantFormat, Equatable {
         for block in 0..<values.count / group {
             let step = unsafe HalfPrecision.float(number(row.scales, block), as: scale)
             let bias = unsafe HalfPrecision.float(number(row.offsets, block), as: scale)
-            let out = block * group
-            if bits == 8 {
-                for j in 0..<group { unsafe values[out + j] = step * Float(row.codes.byte(out + j)) + bias }
-            } else {
-                for j in 0..<group / 2 {
-                    let byte = unsafe row.codes.byte(out / 2 + j)
-                    unsafe values[out + 2 * j] = step * Float(byte & 15) + bias
-                    unsafe values[out + 2 * j + 1] = step * Float(byte >> 4) + bias
-                }
+            for index in block * group..<(block + 1) * group {
+                unsafe values[index] = step * Float(BitStream.code(row.codes, index, bits: bits)) + bias
             }
         }
     }
@@ -57,20 +50,43 @@ public struct Affine: QuantFormat, Equatable {
             unsafe parts.scales[block] = number(row.scales, block)
             unsafe parts.offsets[block] = number(row.offsets, block)
         }
-        if bits == 8 {
-            for index in unsafe 0..<parts.codes.count { unsafe parts.codes[index] = row.codes.byte(index) }
-        } else {
-            for index in unsafe 0..<parts.codes.count / 2 {
-                let byte = unsafe row.codes.byte(index)
-                unsafe parts.codes[2 * index] = byte & 15
-                unsafe parts.codes[2 * index + 1] = byte >> 4
-            }
-        }
+        unsafe BitStream.unpack(row.codes, bits: bits, into: parts.codes)
     }
 
     /// The raw bits of a scale or bias.
     @inline(__always)
     private func number(_ bytes: UnsafeRawBufferPointer, _ block: Int) -> UInt32 {
         scale == .f32 ? unsafe bytes.u32(block * 4) : UInt32(unsafe bytes.u16(block * 2))
+    }
+}
+
+/// Codes of a fixed width, one after the other from the lowest bit of the first byte on: 8 codes of n bits fill n bytes.
+enum BitStream {
+    @inline(__always)
+    static func code(_ bytes: UnsafeRawBufferPointer, _ index: Int, bits: Int) -> UInt8 {
+        let at = (index * bits) >> 3, shift = (index * bits) & 7
+        var word = unsafe UInt16(bytes.byte(at))
+        if shift + bits > 8 { word |= unsafe UInt16(bytes.byte(at + 1)) << 8 }
+        return UInt8(truncatingIfNeeded: word >> UInt16(shift)) & UInt8(truncatingIfNeeded: (1 << bits) - 1)
+    }
+
+    /// As many codes as there is room for; a multiple of 8.
+    static func unpack(_ bytes: UnsafeRawBufferPointer, bits: Int, into codes: UnsafeMutableBufferPointer<UInt8>) {
+        switch bits {
+        case 8: for index in 0..<codes.count { unsafe codes[index] = bytes.byte(index) }
+        case 4:
+            for index in 0..<codes.count / 2 {
+                let byte = unsafe bytes.byte(index)
+                unsafe codes[2 * index] = byte & 15
+                unsafe codes[2 * index + 1] = byte >> 4
+            }
+        default:
+            let mask = UInt8(truncatingIfNeeded: (1 << bits) - 1)
+            for eight in 0..<codes.count / 8 {
+                var word: UInt64 = 0
+                for k in 0..<bits { word |= unsafe UInt64(bytes.byte(eight * bits + k)) << UInt64(8 * k) }
+                for k in 0..<8 { unsafe codes[eight * 8 + k] = UInt8(truncatingIfNeeded: word >> UInt64(bits * k)) & mask }
+            }
+        }
     }
 }

@@ -34,8 +34,10 @@ public struct Dense: QuantFormat, Equatable {
         }
     }
 
-    /// Plain numbers have no codes.
-    public func unpack(_ row: RowBytes, into parts: UnpackedRow) {}
+    /// As they are.
+    public func unpack(_ row: RowBytes, into numbers: UnsafeMutableRawBufferPointer) {
+        unsafe numbers.copyMemory(from: row.codes)
+    }
 }
 
 extension Packing.Number {
