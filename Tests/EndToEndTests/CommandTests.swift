@@ -63,11 +63,36 @@ import Weights
 
     @Test func benchMeasures() throws {
         let found = try document(["bench", model, "--prompt", "64", "--generate", "8", "--repetitions", "2"])
-        guard case .array(let models) = found["models"], case .array(let prompt) = models.first?["tokens_per_second"]?["prompt"] else {
+        guard case .array(let models) = found["models"], case .array(let tests) = models.first?["tests"],
+            case .array(let prompt) = tests.first?["tokens_per_second"]
+        else {
             _ = Issue.record("no figures")
             return
         }
+        #expect(tests.map { $0["test"] } == [.string("prompt"), .string("generate")])
         #expect(prompt.count == 2)
+    }
+
+    @Test func benchMeasuresEverySizeOfAList() throws {
+        let found = try document([
+            "bench", model, "--prompt", "16,32", "--generate", "4", "--depth", "0,40", "--batch", "1,2", "--repetitions", "1",
+        ])
+        guard case .array(let models) = found["models"], case .array(let tests) = models.first?["tests"] else {
+            _ = Issue.record("no figures")
+            return
+        }
+        let sizes = tests.map { [$0["tokens"], $0["depth"], $0["batch"]] }
+        #expect(sizes == [[16, 0, 1], [32, 0, 1], [4, 0, 1], [4, 40, 1], [4, 0, 2], [4, 40, 2]].map { $0.map { .int($0) } })
+    }
+
+    @Test func benchMeasuresTheMachine() throws {
+        let found = try document(["bench", "--machine", model, "--prompt", "32", "--working-set", "1048576"])
+        guard case .array(let reads) = found["reads"], case .array(let kernels) = found["kernels"] else {
+            _ = Issue.record("no figures")
+            return
+        }
+        #expect(reads.contains { $0["bytes"] == .int(1_048_576) })
+        #expect(kernels.contains { $0["logits"] == .bool(true) } && kernels.contains { $0["logits"] == .bool(false) })
     }
 
     @Test func theDivergenceOfPackedFromPreciseArithmeticIsSmall() throws {

@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import CKernels
 internal import Compute
 internal import Formats
 internal import Foundation
@@ -7,244 +6,106 @@ internal import Weights
 
 struct Bench: ParsableCommand, Reporting {
     static let configuration = CommandConfiguration(
-        abstract: "Prompt and generation speed.",
+        abstract: "Prompt and generation speed, and what the machine allows.",
         discussion: """
-            Random token ids, no sampling: the same work as llama-bench's pp and tg tests. --compare runs two models in
-            turn and takes the ratio pair by pair: the price of one format against another.
+            Random token ids, no sampling: the same work as llama-bench's pp and tg tests. Sizes may be lists: every prompt
+            length, and every depth with every batch, is a test of its own. --compare runs two models in turn and takes the
+            ratio pair by pair: the price of one format against another. --machine measures the limits instead: the rate at
+            which memory is read, and the rate of the bare matrix product for the forms that the models are made of.
 
             Examples:
               lmx bench MODEL --prompt 512 --generate 128
+              lmx bench MODEL --prompt 0 --generate 32 --depth 0,1024,4096 --batch 1,8
               lmx bench --compare model-mlx model.gguf
+              lmx bench --machine MODEL
             """)
 
     @Argument(help: "Paths or ids.") var models: [String] = []
     @Option(parsing: .upToNextOption, help: "Two models to run in turn.") var compare: [String] = []
-    @Option(help: "Tokens in the prompt test (0: leave it out).") var prompt = 512
-    @Option(help: "Tokens in the generation test (0: leave it out).") var generate = 128
-    @Option(help: "Positions in the cache before either test.") var depth = 0
-    @Option(help: "Sequences that generate together.") var batch = 1
+    @Flag(help: "Measure what the machine allows, not a model's speed.") var machine = false
+    @Option(help: "Bytes read again and again by --machine, besides those that a step of each model reads.")
+    var workingSet = SizeList([512 << 20])
+    @Option(help: "Tokens in the prompt tests (0: leave them out).") var prompt = SizeList([512])
+    @Option(help: "Tokens in each generation test (0: leave them out).") var generate = 128
+    @Option(help: "Positions in the cache before a test.") var depth = SizeList([0])
+    @Option(help: "Sequences that generate together.") var batch = SizeList([1])
     @Option(help: "Counted runs of each test, after one warm-up.") var repetitions = 5
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var folders: FolderOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        if compare.isEmpty == models.isEmpty { throw ValidationError("name models, or two of them after --compare") }
+        if machine {
+            if !compare.isEmpty { throw ValidationError("--machine and --compare exclude each other") }
+        } else if compare.isEmpty == models.isEmpty {
+            throw ValidationError("name models, or two of them after --compare")
+        }
         if !compare.isEmpty && compare.count != 2 { throw ValidationError("--compare takes two models") }
         let ranges = [
-            ("--prompt", prompt, 0...65_536), ("--generate", generate, 0...65_536), ("--depth", depth, 0...1_000_000),
-            ("--batch", batch, 1...256), ("--repetitions", repetitions, 1...1000),
+            ("--prompt", prompt.sizes, 0...65_536), ("--generate", [generate], 0...65_536), ("--depth", depth.sizes, 0...1_000_000),
+            ("--batch", batch.sizes, 1...256), ("--repetitions", [repetitions], 1...1000),
+            ("--working-set", workingSet.sizes, 4096...(1 << 36)),
         ]
-        for (name, value, range) in ranges where !range.contains(value) {
+        for (name, values, range) in ranges where !values.allSatisfy(range.contains) {
             throw ValidationError("\(name) must be between \(range.lowerBound) and \(range.upperBound)")
         }
     }
 
     func run() throws {
-        let names = compare.isEmpty ? models : compare
+        let paths = try (compare.isEmpty ? models : compare).map { try folders.models.path(of: $0) }
+        if machine { return try report(limits(paths)) }
+        var results: [BenchSubject.Result] = []
         if compare.isEmpty {
-            var results: [Result] = []
-            for name in names {  // one at a time: memory for one
-                let subject = try Subject(name, self)
+            for path in paths {  // one at a time: memory for one
+                let subject = try BenchSubject(path, plan, compute)
                 try subject.warmUp()
-                for round in 0..<repetitions { try subject.measure(round) }
+                for _ in 0..<repetitions { try subject.measure() }
                 results.append(subject.result)
             }
-            try report(results)
         } else {
-            let subjects = try names.map { try Subject($0, self) }
+            let subjects = try paths.map { try BenchSubject($0, plan, compute) }
             for subject in subjects { try subject.warmUp() }
-            for round in 0..<repetitions { for subject in subjects { try subject.measure(round) } }
-            try report(subjects.map(\.result))
+            for _ in 0..<repetitions { for subject in subjects { try subject.measure() } }
+            results = subjects.map(\.result)
         }
+        try report(results, readRates: limits([], of: results.map(\.bytesPerStep)).reads)
     }
 
-    /// Tokens per second of every counted run.
-    fileprivate struct Result {
-        let name: String, quantization: String, packedBytes: Int, bytesPerStep: Int
-        var prompt: [Double] = [], generate: [Double] = []
+    private var plan: BenchSubject.Plan {
+        BenchSubject.Plan(
+            prompts: prompt.sizes.filter { $0 > 0 }, generate: generate, depths: depth.sizes.sorted(), batches: batch.sizes)
     }
 
-    /// One model with its cache, measured run by run.
-    private final class Subject {
-        private let bench: Bench
-        private var state: ModelState  // moves with the class, never copied
-        private(set) var result: Result
-        private var dice = SystemRandomNumberGenerator()
-        private let pieces: Int
-
-        init(_ name: String, _ bench: Bench) throws {
-            let source = try ModelSources.open(bench.folders.models.path(of: name))
-            let model = try Composition.model(of: source, bench.compute, precise: bench.compute.precise)
-            let positions = bench.depth + max(bench.prompt, bench.generate) + 8
-            state = try ModelState(model, positions: positions, sequences: bench.batch)
-            pieces = model.hyperparameters.vocabularySize
-            result = Result(
-                name: name, quantization: quantizationLabel(of: source), packedBytes: model.packedBytes,
-                bytesPerStep: try Self.bytesPerStep(source, model.options))
-            self.bench = bench
-        }
-
-        /// Bytes of weights that one generated token reads: all of them, but an embedding table only where it is the output too.
-        private static func bytesPerStep(_ source: any ModelSource, _ options: ModelOptions) throws(ModelError) -> Int {
-            let summary = try ModelSummary(source, options: options)
-            let hasOutput = summary.tensors.contains { $0.role.part == .output }
-            return summary.tensors.reduce(0) { $0 + ($1.role.part == .tokenEmbedding && hasOutput ? 0 : $1.executedBytes) }
-        }
-
-        private func tokens(_ count: Int) -> [Int32] { (0..<count).map { _ in Int32.random(in: 0..<Int32(pieces), using: &dice) } }
-
-        func warmUp() throws {
-            state.restart()
-            if bench.prompt > 0 { try state.run(tokens(min(bench.prompt, 64)), logits: .last) { _ in } }
-            if bench.generate > 0 { for _ in 0..<4 { try state.run(tokens(1), logits: .last) { _ in } } }
-        }
-
-        func measure(_ round: Int) throws {
-            if bench.prompt > 0 {
-                state.restart()
-                if bench.depth > 0 { try state.run(tokens(bench.depth), logits: .none) { _ in } }
-                let ids = tokens(bench.prompt)
-                result.prompt.append(Double(bench.prompt) / (try seconds { try state.run(ids, logits: .last) { _ in } }))
-            }
-            if bench.generate > 0 {
-                state.restart()
-                for sequence in 0..<bench.batch { try state.run(tokens(max(bench.depth, 1)), in: sequence, logits: .none) { _ in } }
-                let ids = (0..<bench.generate).map { _ in tokens(bench.batch) }
-                let time = try seconds { for step in ids { try state.step(step) } }
-                result.generate.append(Double(bench.generate * bench.batch) / time)
+    /// The read rate over each working set, and the kernels' rate for the forms of each model.
+    private func limits(_ paths: [String], of workingSets: [Int] = []) throws -> MachineLimits {
+        var limits = MachineLimits()
+        var sizes = workingSets + (machine ? workingSet.sizes : [])
+        for path in paths {
+            let source = try ModelSources.open(path)
+            let model = try Composition.model(of: source, compute, precise: false)
+            sizes.append(try ModelWork(source, model.options).bytesPerStep)
+            for tokens in Set(batch.sizes + prompt.sizes).subtracting([0]).sorted() {
+                limits.kernels += KernelProbe.rates(model, named: (path as NSString).lastPathComponent, tokens: tokens)
             }
         }
-
-        private func seconds(_ body: () throws -> Void) rethrows -> Double {
-            let clock = ContinuousClock()
-            let start = clock.now
-            try body()
-            let passed = clock.now - start
-            return Double(passed.components.seconds) + Double(passed.components.attoseconds) * 1e-18
-        }
+        let probe = MemoryProbe(bytes: sizes.max() ?? 0, threads: compute.threads)
+        limits.reads = Set(sizes).sorted().map { (bytes: $0, rate: probe.readRate(bytes: $0)) }
+        return limits
     }
 }
 
-extension Bench {
-    private func report(_ results: [Result]) throws {
-        let readRate = MemoryProbe.readRate(threads: compute.threads)
-        let isa = String(cString: ck_isa_name())
-        if output.json {
-            var document: JSONObject = [
-                "engine": .string("lmx"), "version": .string(Version.text), "instruction_set": .string(isa),
-                "threads": .int(compute.threads),
-                "precise": .bool(compute.precise), "memory_read_gb_per_second": .float(readRate), "prompt": .int(prompt),
-                "generate": .int(generate),
-                "depth": .int(depth), "batch": .int(batch),
-                "models": .array(
-                    results.map { result in
-                        .object([
-                            "model": .string(result.name), "quantization": .string(result.quantization),
-                            "packed_bytes": .int(result.packedBytes),
-                            "tokens_per_second": .object([
-                                "prompt": .array(result.prompt.map { .float($0) }), "generate": .array(result.generate.map { .float($0) }),
-                            ]),
-                        ])
-                    }),
-            ]
-            if results.count == 2, !compare.isEmpty {
-                document["ratios"] = .object([
-                    "prompt": .array(ratios(results, \.prompt).map { .float($0) }),
-                    "generate": .array(ratios(results, \.generate).map { .float($0) }),
-                ])
-            }
-            return print(JSONValue.object(document).serialized())
-        }
-        print(
-            "\(Machine.processor), \(compute.threads) threads, \(isa)\(compute.precise ? ", precise" : ""); memory read rate \(readRate.fixed(1)) GB/s\n"
-        )
-        var rows: [[String]] = []
-        for result in results {
-            if prompt > 0 { rows.append([result.name, result.quantization, label("pp", prompt), spread(result.prompt), "–"]) }
-            if generate > 0 {
-                let share = median(result.generate) / Double(batch) * Double(result.bytesPerStep) / (readRate * 1e9)
-                rows.append([
-                    result.name, result.quantization, label("tg", generate), spread(result.generate), "\((100 * share).fixed(0)) %",
-                ])
-            }
-        }
-        print(markdownTable(["model", "quantization", "test", "tokens per second", "of memory read rate"], rows))
-        if results.count == 2, !compare.isEmpty {
-            print("\n\(results[0].name) against \(results[1].name), pair by pair:")
-            if prompt > 0 { print("  \(label("pp", prompt))  \(spread(ratios(results, \.prompt), decimals: 3)) ×") }
-            if generate > 0 { print("  \(label("tg", generate))  \(spread(ratios(results, \.generate), decimals: 3)) ×") }
-        }
+/// One size, or several with commas between: `512`, `32,64,128`.
+struct SizeList: ExpressibleByArgument, CustomStringConvertible {
+    let sizes: [Int]
+
+    init(_ sizes: [Int]) { self.sizes = sizes }
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+        guard !parts.isEmpty, parts.count <= 64, parts.allSatisfy({ $0 != nil }) else { return nil }
+        sizes = parts.compactMap(\.self)
     }
 
-    private func label(_ test: String, _ size: Int) -> String {
-        test + String(size) + (depth > 0 ? "@\(depth)" : "") + (test == "tg" && batch > 1 ? " ×\(batch)" : "")
-    }
-
-    private func ratios(_ results: [Result], _ test: KeyPath<Result, [Double]>) -> [Double] {
-        zip(results[0][keyPath: test], results[1][keyPath: test]).map { $0 / $1 }
-    }
-
-    private func median(_ values: [Double]) -> Double {
-        let sorted = values.sorted()
-        guard !sorted.isEmpty else { return 0 }
-        return sorted.count % 2 == 1 ? sorted[sorted.count / 2] : (sorted[sorted.count / 2 - 1] + sorted[sorted.count / 2]) / 2
-    }
-
-    private func spread(_ values: [Double], decimals: Int = 1) -> String {
-        "\(median(values).fixed(decimals)) (\((values.min() ?? 0).fixed(decimals))–\((values.max() ?? 0).fixed(decimals)))"
-    }
-}
-
-/// What this machine is.
-enum Machine {
-    static var processor: String {
-        let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
-        let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }
-        return line?.split(separator: ":").last.map { $0.trimmingCharacters(in: .whitespaces) } ?? "unknown processor"
-    }
-}
-
-/// How fast this machine reads memory now: the bound on decoding.
-enum MemoryProbe {
-    /// GB (10⁹ bytes) per second over 512 MiB with the given threads, the best of three passes.
-    static func readRate(threads: Int) -> Double {
-        let words = 1 << 26  // 512 MiB, far beyond any cache
-        let block = UnsafeMutablePointer<UInt64>.allocate(capacity: words)
-        defer { block.deallocate() }
-        block.initialize(repeating: 1, count: words)
-        let team = ck_team_create(Int32(threads))
-        defer { ck_team_destroy(team) }
-        struct Context {
-            let block: UnsafePointer<UInt64>
-            let words: Int
-            let sums: UnsafeMutablePointer<UInt64>  // by member; what is stored has to be read
-        }
-        let sums = UnsafeMutablePointer<UInt64>.allocate(capacity: threads)
-        defer { sums.deallocate() }
-        var context = Context(block: block, words: words, sums: sums)
-        var best = 0.0
-        for _ in 0..<3 {
-            let clock = ContinuousClock()
-            let start = clock.now
-            ck_team_run(
-                team,
-                { pointer, member, members in
-                    guard let context = pointer?.assumingMemoryBound(to: Context.self).pointee else { return }
-                    let share = context.words / Int(members)
-                    let start = Int(member) * share
-                    var sums = SIMD8<UInt64>()
-                    var index = start
-                    while index + 8 <= start + share {
-                        sums &+= UnsafeRawPointer(context.block + index).loadUnaligned(as: SIMD8<UInt64>.self)
-                        index += 8
-                    }
-                    context.sums[Int(member)] = sums.wrappedSum()
-                }, &context)
-            let passed = clock.now - start
-            let seconds = Double(passed.components.seconds) + Double(passed.components.attoseconds) * 1e-18
-            best = max(best, Double(words * 8) / seconds / 1e9)
-        }
-        return best
-    }
+    var description: String { sizes.map(String.init).joined(separator: ",") }
+    var defaultValueDescription: String { description }
 }
