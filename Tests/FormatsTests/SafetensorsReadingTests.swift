@@ -121,7 +121,7 @@ import Weights
     }
 
     @Test func dtypesThatAreNotReadAreRefusedWithTheTensorsName() throws {
-        for type in ["I64", "F64", "U8", "F8_E4M3", "U32"] {
+        for type in ["U64", "F8_E5M2", "U8", "F8_E4M3", "U32"] {
             var file = SafetensorsBuilder()
             file.add("odd.weight", type, [0], [])
             let error = #expect(throws: ModelError.self) { try open(file) }
@@ -174,7 +174,7 @@ import Weights
 
     private func config(_ quantization: String) -> String { #"{"model_type":"llama","quantization":\#(quantization)}"# }
 
-    @Test(arguments: [4, 8], [32, 64, 128])
+    @Test(arguments: [2, 3, 4, 5, 6, 8], [32, 64, 128])
     func aQuantisedLayerIsOneRecordOfThreePlanes(_ bits: Int, _ group: Int) throws {
         for (type, scale) in [("F16", Packing.Number.f16), ("BF16", .bf16), ("F32", .f32)] {
             let source = try open(
@@ -217,7 +217,8 @@ import Weights
         #expect(refusal(file, config(#"{"group_size":9223372036854775807,"bits":4}"#))?.kind == .outOfRange)
         #expect(refusal(file, config(#"{"group_size":"64","bits":4}"#))?.kind == .malformed)
         #expect(refusal(file, config(#"{"group_size":64,"bits":4,"mode":"nvfp4"}"#))?.problem.contains("nvfp4") == true)
-        #expect(refusal(quantised("q", bits: 3), config(#"{"group_size":64,"bits":3}"#))?.problem.contains("3 bits") == true)
+        #expect(refusal(file, config(#"{"group_size":64,"bits":4,"mode":"mxfp5"}"#))?.problem.contains("mxfp5") == true)
+        #expect(refusal(quantised("q", group: 16), config(#"{"group_size":16,"bits":4}"#))?.problem.contains("groups of 16") == true)
         var noBiases = SafetensorsBuilder(), otherBiases = file, mxfp4 = file, flat = file
         noBiases.entries = Array(file.entries.prefix(2))
         #expect(refusal(noBiases, config(#"{"group_size":64,"bits":4}"#))?.problem.contains("no biases") == true)
@@ -231,7 +232,94 @@ import Weights
         #expect(refusal(flat, config(#"{"group_size":64,"bits":4}"#))?.kind == .mismatched)
     }
 
-    @Test(arguments: ["gptq", "awq", "bitsandbytes", "fp8", "compressed-tensors", "bitnet", "mxfp4"])
+    /// Floats of four and eight bits have bytes for scales.
+    @Test(arguments: [("mxfp4", 4, 32), ("nvfp4", 4, 16), ("mxfp8", 8, 32)])
+    func aLayerOfSmallFloatsIsOneRecordOfTwoPlanes(_ mode: String, _ bits: Int, _ group: Int) throws {
+        var file = SafetensorsBuilder()
+        file.add("model.q.weight", "U32", [2, 128 * bits / 32], Array(zeros[..<(2 * 128 * bits / 8)]))
+        file.add("model.q.scales", "U8", [2, 128 / group], Array(zeros[..<(2 * 128 / group)]))
+        let alone = config(#"{"group_size":\#(group),"bits":\#(bits),"mode":"\#(mode)"}"#)
+        let excepted = config(#"{"group_size":64,"bits":4,"mode":"affine","model.q":{"mode":"\#(mode)"}}"#)
+        for config in [alone, excepted] {
+            let source = try open(file, config: config)
+            let record = try #require(source.records["model.q.weight"])
+            #expect(source.records.count == 1 && record.format.name == mode && record.shape == [2, 128] && record.planes.count == 2)
+            GGUFReadingTests.readEverything(source)
+        }
+        #expect(throws: ModelError.self) { try open(file, config: config(#"{"group_size":64,"bits":\#(bits),"mode":"\#(mode)"}"#)) }
+        file.entries[1].type = "I8"
+        #expect(throws: ModelError.self) { try open(file, config: alone) }
+    }
+
+    // MARK: other programs' quantisations
+
+    private func foreign(_ settings: String) -> String {
+        #"{"model_type":"llama","quantization_config":{\#(settings)}}"#
+    }
+
+    private func columnwise(codes: [Int], scales: [Int], zeros shape: [Int], zero: UInt8 = 0) -> SafetensorsBuilder {
+        var file = SafetensorsBuilder()
+        file.add("model.q.qweight", "I32", codes, Array(zeros[..<(4 * codes.reduce(1, *))]))
+        file.add("model.q.scales", "F16", scales, Array(zeros[..<(2 * scales.reduce(1, *))]))
+        file.add("model.q.qzeros", "I32", shape, [UInt8](repeating: zero, count: 4 * shape.reduce(1, *)))
+        file.add("model.q.bias", "F16", [8], Array(zeros[..<16]))
+        return file
+    }
+
+    @Test func codesByColumnsBecomeRows() throws {
+        let awq = columnwise(codes: [128, 1], scales: [2, 8], zeros: [2, 1])
+        var source = try open(awq, config: foreign(#""quant_method":"awq","bits":4,"group_size":64,"version":"gemm","zero_point":true"#))
+        var record = try #require(source.records["model.q.weight"])
+        #expect(record.format as? AWQ == AWQ(group: 64) && record.shape == [8, 128] && source.records.count == 2)
+        GGUFReadingTests.readEverything(source)
+
+        var gptq = columnwise(codes: [16, 8], scales: [2, 8], zeros: [2, 1])
+        gptq.add("model.q.g_idx", "I32", [128], (0..<128).flatMap { [UInt8($0 / 64), 0, 0, 0] })
+        let settings = #""quant_method":"gptq","bits":4,"group_size":64,"desc_act":false"#
+        source = try open(gptq, config: foreign(settings))
+        record = try #require(source.records["model.q.weight"])
+        #expect(record.format as? GPTQ == GPTQ(bits: 4, group: 64, zeros: .storedLessOne) && record.shape == [8, 128])
+        #expect(source.records.count == 2)
+        GGUFReadingTests.readEverything(source)
+        source = try open(gptq, config: foreign(settings + #","checkpoint_format":"gptq_v2""#))
+        #expect(source.records["model.q.weight"]?.format as? GPTQ == GPTQ(bits: 4, group: 64, zeros: .stored))
+        let middle = columnwise(codes: [16, 8], scales: [2, 8], zeros: [2, 1], zero: 0x77)
+        #expect(try open(middle, config: foreign(settings)).records["model.q.weight"]?.format as? GPTQ == GPTQ(bits: 4, group: 64, zeros: .constant))
+    }
+
+    @Test func floatsInBlocksAreOneRecord() throws {
+        var file = SafetensorsBuilder()
+        file.add("model.q.weight", "F8_E4M3", [3, 130], Array(zeros[..<390]))
+        file.add("model.q.weight_scale_inv", "F32", [1, 2], Array(zeros[..<8]))
+        let source = try open(file, config: foreign(#""quant_method":"fp8","weight_block_size":[128,128]"#))
+        let record = try #require(source.records["model.q.weight"])
+        #expect(record.format as? BlockFP8 == BlockFP8() && record.shape == [3, 130] && source.records.count == 1)
+        GGUFReadingTests.readEverything(source)
+        #expect(throws: ModelError.self) { try open(file, config: foreign(#""quant_method":"fp8","weight_block_size":[128,64]"#)) }
+        #expect(throws: ModelError.self) { try open(file, config: foreign(#""quant_method":"fp8","weight_block_size":[0,128]"#)) }
+    }
+
+    @Test func columnsThatContradictTheirSettingsAreRefused() {
+        func refusal(_ file: SafetensorsBuilder, _ settings: String) -> ModelError? {
+            #expect(throws: ModelError.self) { try open(file, config: foreign(settings)) }
+        }
+        let awq = columnwise(codes: [128, 1], scales: [2, 8], zeros: [2, 1])
+        #expect(refusal(awq, #""quant_method":"awq","group_size":32"#)?.kind == .mismatched)
+        #expect(refusal(awq, #""quant_method":"awq","group_size":-1"#)?.kind == .unsupported)
+        #expect(refusal(awq, #""quant_method":"awq","group_size":64,"bits":3"#)?.kind == .unsupported)
+        #expect(refusal(awq, #""quant_method":"awq","group_size":64,"version":"gemv""#)?.problem.contains("gemv") == true)
+        #expect(refusal(awq, #""quant_method":"awq","group_size":"64""#)?.kind == .malformed)
+        #expect(refusal(awq, #""quant_method":"gptq","group_size":64"#)?.kind == .mismatched)
+        #expect(refusal(awq, #""quant_method":"gptq","checkpoint_format":"marlin""#)?.problem.contains("marlin") == true)
+        var shuffled = columnwise(codes: [16, 8], scales: [2, 8], zeros: [2, 1])
+        shuffled.add("model.q.g_idx", "I32", [128], (0..<128).flatMap { [UInt8(1 - $0 / 64), 0, 0, 0] })
+        #expect(refusal(shuffled, #""quant_method":"gptq","group_size":64"#)?.hint?.contains("desc_act") == true)
+        var alone = awq
+        alone.entries.remove(at: 2)
+        #expect(refusal(alone, #""quant_method":"awq","group_size":64"#)?.kind == .missing)
+    }
+
+    @Test(arguments: ["bitsandbytes", "compressed-tensors", "bitnet", "mxfp4"])
     func foreignQuantisationIsRefusedByName(_ method: String) {
         let error = #expect(throws: ModelError.self) {
             try open(plain, config: #"{"model_type":"llama","quantization_config":{"quant_method":"\#(method)","bits":4}}"#)

@@ -38,29 +38,36 @@ struct RecordedFormat: CustomStringConvertible, Sendable {
     }
 }
 
-/// Copies planes to an odd address and hands them to the body as one row.
-func withRow<Result>(_ planes: [[UInt8]], _ body: (RowBytes) -> Result) -> Result {
+/// Copies planes to an odd address and hands them to the body as one row, or as the planes that this row shares with others.
+func withRow<Result>(_ planes: [[UInt8]], _ row: Int = 0, _ body: (RowBytes) -> Result) -> Result {
     let shifted = (0..<3).map { index in [0] + (index < planes.count ? planes[index] : []) }
     return shifted[0].withUnsafeBytes { codes in
         shifted[1].withUnsafeBytes { scales in
             shifted[2].withUnsafeBytes { offsets in
                 func rest(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[1...]) }
-                return body(RowBytes(codes: rest(codes), scales: rest(scales), offsets: rest(offsets)))
+                return body(RowBytes(codes: rest(codes), scales: rest(scales), offsets: rest(offsets), row: row))
             }
         }
     }
 }
 
-func decoded(_ format: any QuantFormat, _ planes: [[UInt8]], columns: Int) -> [Float] {
+/// The bytes that `decode` gets for a row.
+func planes(_ planes: [[UInt8]], ofRow row: Int, _ format: any QuantFormat, columns: Int) throws -> [[UInt8]] {
+    if format.sharesBytes { return planes }
+    let sizes = try #require(format.rowBytes(columns: columns))
+    return zip(planes, sizes).map { Array($0[row * $1..<(row + 1) * $1]) }
+}
+
+func decoded(_ format: any QuantFormat, _ planes: [[UInt8]], row: Int = 0, columns: Int) -> [Float] {
     var values = [Float](repeating: .nan, count: columns)
-    values.withUnsafeMutableBufferPointer { buffer in withRow(planes) { format.decode($0, into: buffer) } }
+    values.withUnsafeMutableBufferPointer { buffer in withRow(planes, row) { format.decode($0, into: buffer) } }
     return values
 }
 
 /// What the packer gets, put together again by the formula of `UnpackedRow`, in f32.
-func reassembled(_ format: any QuantFormat, _ planes: [[UInt8]], columns: Int) -> [Float]? {
+func reassembled(_ format: any QuantFormat, _ planes: [[UInt8]], row: Int = 0, columns: Int) -> [Float]? {
     guard case .codes(let bits, let group, let scale, let hasOffset, let zero, let codebook, let factor) = format.packing else {
-        return denseNumbers(format, planes, columns: columns)
+        return denseNumbers(format, planes, row: row, columns: columns)
     }
     let groups = columns / group
     var codes = [UInt8](repeating: 0xAA, count: columns)
@@ -74,7 +81,7 @@ func reassembled(_ format: any QuantFormat, _ planes: [[UInt8]], columns: Int) -
                     superOffsets.withUnsafeMutableBufferPointer { superOffsets in
                         let parts = UnpackedRow(
                             codes: codes, scales: scales, offsets: offsets, superScales: superScales, superOffsets: superOffsets)
-                        withRow(planes) { format.unpack($0, into: parts) }
+                        withRow(planes, row) { format.unpack($0, into: parts) }
                     }
                 }
             }
@@ -110,10 +117,10 @@ func reassembled(_ format: any QuantFormat, _ planes: [[UInt8]], columns: Int) -
 }
 
 /// The numbers that a dense format is executed as, as floats.
-func denseNumbers(_ format: any QuantFormat, _ planes: [[UInt8]], columns: Int) -> [Float]? {
+func denseNumbers(_ format: any QuantFormat, _ planes: [[UInt8]], row: Int, columns: Int) -> [Float]? {
     guard case .dense(let number) = format.packing else { return nil }
     var bytes = [UInt8](repeating: 0xAA, count: columns * number.byteCount)
-    bytes.withUnsafeMutableBytes { bytes in withRow(planes) { format.unpack($0, into: bytes) } }
+    bytes.withUnsafeMutableBytes { bytes in withRow(planes, row) { format.unpack($0, into: bytes) } }
     return (0..<columns).map { column in
         let bits = (0..<number.byteCount).reduce(UInt32(0)) { $0 | UInt32(bytes[column * number.byteCount + $1]) << UInt32(8 * $1) }
         return HalfPrecision.float(bits, as: number)
@@ -133,10 +140,10 @@ func same(_ left: Float, _ right: Float) -> Bool {
     @Test(arguments: RecordedFormat.all)
     func aFormatDecodesAsTheReferenceDoes(_ recording: RecordedFormat) throws {
         let format = try #require(QuantFormats.all.first { $0.name == recording.name })
-        let sizes = try #require(format.rowBytes(columns: recording.columns))
+        #expect(format.planeBytes(rows: recording.rows, columns: recording.columns) == recording.planes.map(\.count))
         for row in 0..<recording.rows {
-            let planes = zip(recording.planes, sizes).map { Array($0[row * $1..<(row + 1) * $1]) }
-            let values = decoded(format, planes, columns: recording.columns)
+            let planes = try planes(recording.planes, ofRow: row, format, columns: recording.columns)
+            let values = decoded(format, planes, row: row, columns: recording.columns)
             for (column, value) in values.enumerated() {
                 let expected = Float(bitPattern: recording.values[row * recording.columns + column])
                 try #require(same(value, expected), "row \(row), column \(column): \(value), not \(expected)")
@@ -151,11 +158,12 @@ func same(_ left: Float, _ right: Float) -> Bool {
         var random = SeededRandom(seed: 7)
         for columns in [format.valuesPerBlock * 1, format.valuesPerBlock * 3] where format.name != "mxfp8" {
             for _ in 0..<200 {
-                let planes = try #require(format.rowBytes(columns: columns)).map { count in
+                let rows = format.sharesBytes ? 32 : 1, row = Int.random(in: 0..<rows, using: &random)
+                let planes = try #require(format.planeBytes(rows: rows, columns: columns)).map { count in
                     (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
                 }
-                let values = decoded(format, planes, columns: columns)
-                let again = try #require(reassembled(format, planes, columns: columns))
+                let values = decoded(format, planes, row: row, columns: columns)
+                let again = try #require(reassembled(format, planes, row: row, columns: columns))
                 for column in 0..<columns where !same(values[column], again[column]) {
                     try #require(same(values[column], again[column]), "column \(column): \(values[column]), not \(again[column])")
                 }

@@ -6,6 +6,7 @@ little-endian f32. quants.json says how long each part is. GGUF's formats are de
 (Q1_0, Q2_0) by ggml's own C library; of the IQ formats every point of the grid occurs. MLX's affine scales are written by
 `mlx`; codes are decoded by one f32 multiplication and one addition. That is what `mlx` computes: for f32 scales bit for bit,
 for the others once the product and the sum are each rounded to their type. MLX's floats are decoded by `mlx` to f32.
+AWQ is unpacked by `mlx-lm`, GPTQ by its definition, eight-bit floats by `torch`.
 """
 import ctypes
 import importlib.metadata
@@ -22,6 +23,7 @@ import manifest
 FOLDER = manifest.TESTDATA / "quants"
 SEED = 20251124
 ROWS = 4
+SHARED_ROWS = 32  # where rows share words
 NUMBERS = {"F64": "<f8", "I8": "<i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
 # where half-precision numbers stand in a block
 HALVES = {
@@ -160,16 +162,61 @@ def from_mlx_floats(mode: str, random: np.random.Generator) -> tuple[list[bytes]
     return [words.tobytes(), scales.tobytes()], np.array(values)
 
 
+def as_words(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Groups of 32 / bits consecutive codes of a line as u32, the first lowest."""
+    lines = codes.astype(np.uint32).reshape(codes.shape[0], -1, 32 // bits)
+    return (lines << (bits * np.arange(32 // bits, dtype=np.uint32))).sum(-1, dtype=np.uint32)
+
+
+def from_awq(group: int, random: np.random.Generator) -> tuple[list[bytes], np.ndarray]:
+    from mlx_lm.utils import _transform_awq_weights
+
+    rows, columns = SHARED_ROWS, 2 * group
+    words = every_byte(random, columns, rows // 2).view(np.uint32)
+    zeros = every_byte(random, columns // group, rows // 2).view(np.uint32)
+    scales = halves(random, columns // group * rows).reshape(-1, rows).view(np.float16)
+    parts = {"x.qweight": words, "x.qzeros": zeros, "x.scales": scales.astype(np.float32)}
+    given, _ = _transform_awq_weights({k: mx.array(v) for k, v in parts.items()}, dict(bits=4, group_size=group))
+    values = np.array(mx.dequantize(given["x.weight"], given["x.scales"], given["x.biases"], group_size=group, bits=4))
+    return [words.tobytes(), scales.tobytes(), zeros.tobytes()], values
+
+
+def from_gptq(bits: int, group: int, zeros: str, random: np.random.Generator) -> tuple[list[bytes], np.ndarray]:
+    rows, columns = SHARED_ROWS, 2 * group
+    codes = every_byte(random, columns, rows) & ((1 << bits) - 1)  # [columns, rows], as the file runs
+    stored = every_byte(random, columns // group, rows) & ((1 << bits) - 1)
+    if zeros == "constant":
+        stored[:] = (1 << (bits - 1)) - 1
+    scales = halves(random, columns // group * rows).reshape(-1, rows).view(np.float16)
+    zero = np.repeat(stored.astype(np.float32) + (zeros != "stored"), group, 0)
+    values = (np.repeat(scales.astype(np.float32), group, 0) * (codes.astype(np.float32) - zero)).T
+    return [as_words(codes.T, bits).T.tobytes(), scales.tobytes(), as_words(stored, bits).tobytes()], np.ascontiguousarray(values)
+
+
+def from_fp8(random: np.random.Generator) -> tuple[list[bytes], np.ndarray]:
+    import torch
+
+    rows, columns = 130, 200  # more than a block either way
+    codes = every_byte(random, rows, columns)
+    codes[(codes & 127) == 127] ^= 1
+    scales = random.normal(0, 0.01, (2, 2)).astype(np.float32)
+    values = torch.from_numpy(codes).view(torch.float8_e4m3fn).float().numpy()
+    wide = np.repeat(np.repeat(scales, 128, 0), 128, 1)[:rows, :columns]
+    return [codes.tobytes(), scales.tobytes()], wide * values
+
+
 def writer(stem: str, planes: int, versions: dict[str, str]) -> str:
     if stem in OF_GGML:
         return "libggml-base of llama.cpp"
+    if stem.startswith(("awq", "gptq", "fp8")):
+        return {"a": "mlx-lm " + versions["mlx-lm"], "g": "numpy " + versions["numpy"], "f": "torch " + versions["torch"]}[stem[0]]
     return "gguf " + versions["gguf"] if planes == 1 else "mlx " + versions["mlx"]
 
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     entries, files = [], {}
-    versions = {name: importlib.metadata.version(name) for name in ("gguf", "mlx", "numpy")}
+    versions = {name: importlib.metadata.version(name) for name in ("gguf", "mlx", "mlx-lm", "numpy", "torch")}
     formats = [(name, name, lambda random, name=name: from_gguf(name, random)) for name in TYPES]
     for bits in (2, 3, 4, 5, 6, 8):
         for group in (32, 64, 128):
@@ -178,11 +225,19 @@ def main() -> None:
                     (f"affine{bits}-g{group}-{scale}", f"affine {bits}-bit group {group} ({scale})",
                      lambda random, a=(bits, group, dtype): from_mlx(*a, random)))
     formats += [(mode, mode, lambda random, mode=mode: from_mlx_floats(mode, random)) for mode in ("mxfp4", "nvfp4", "mxfp8")]
+    for group in (32, 64, 128):
+        formats.append((f"awq-g{group}", f"AWQ group {group} (f16)", lambda random, group=group: from_awq(group, random)))
+        for bits in (2, 4, 8):
+            for kind, spelled in (("constant", "symmetric, "), ("stored", "version 2, "), ("less one", "")):
+                formats.append(
+                    (f"gptq{bits}-g{group}-{kind.replace(' ', '-')}", f"GPTQ {bits}-bit {spelled}group {group} (f16)",
+                     lambda random, a=(bits, group, kind): from_gptq(*a, random)))
+    formats.append(("fp8-128x128-f32", "FP8 block 128 × 128 (f32)", from_fp8))
     for index, (stem, name, make) in enumerate(formats):
         planes, values = make(np.random.default_rng(SEED + index))
         path = FOLDER / f"{stem}.bin"
         path.write_bytes(b"".join(planes) + values.astype("<f4").tobytes())
-        entries.append(dict(file=path.name, format=name, rows=ROWS, columns=values.shape[1], planes=[len(plane) for plane in planes]))
+        entries.append(dict(file=path.name, format=name, rows=values.shape[0], columns=values.shape[1], planes=[len(plane) for plane in planes]))
         files[path] = dict(writer=writer(stem, len(planes), versions), seed=SEED + index)
     path = FOLDER / "quants.json"
     path.write_text(json.dumps(dict(versions=versions, seed=SEED, formats=entries), indent=1) + "\n")

@@ -48,15 +48,4 @@ public enum HalfPrecision {
     public static func half(e8m0 bits: UInt8) -> Float {
         Float(bitPattern: bits < 2 ? 0x0020_0000 << UInt32(bits) : UInt32(bits - 1) << 23)
     }
-
-    /// The nearest number, ties to even; its bits in the low end.
-    public static func bits(of value: Float, as number: Packing.Number) -> UInt32 {
-        switch number {
-        case .f32: return value.bitPattern
-        case .f16: return UInt32(Float16(value).bitPattern)
-        case .bf16:
-            if value.isNaN { return value.bitPattern >> 16 | 0x40 }
-            return (value.bitPattern + 0x7FFF + (value.bitPattern >> 16 & 1)) >> 16
-        }
-    }
 }

@@ -43,7 +43,7 @@ extension QuantFormat {
         unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { values in
             unsafe decode(row, into: values)
             for index in 0..<count {
-                let bits = unsafe HalfPrecision.bits(of: values[index], as: number)
+                let bits = unsafe HalfPrecision.nearest(values[index], as: number)
                 if number == .f32 {
                     unsafe numbers.storeBytes(of: bits.littleEndian, toByteOffset: 4 * index, as: UInt32.self)
                 } else {

@@ -6,7 +6,7 @@ public enum QuantFormats {
         + [Q1_0(), Q2_0(), Q4_0(), Q4_1(), Q5_0(), Q5_1(), Q8_0(), Q2_K(), Q3_K(), Q4_K(), Q5_K(), Q6_K()]
         + [IQ1_S(), IQ1_M(), IQ2_XXS(), IQ2_XS(), IQ2_S(), IQ3_XXS(), IQ3_S(), IQ4_NL(), IQ4_XS()]
         + [TQ1_0(), TQ2_0(), MXFP4(), NVFP4()]
-        + Affine.all + MLXFloat4.all + MLXFloat8.all
+        + Affine.all + MLXFloat4.all + MLXFloat8.all + AWQ.all + GPTQ.all + BlockFP8.all
 
     /// The format of ggml's type number, nil where LMX does not read it.
     public static func gguf(type: UInt32) -> (any QuantFormat)? { byType[type] }

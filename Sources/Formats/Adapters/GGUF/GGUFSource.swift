@@ -46,8 +46,8 @@ public struct GGUFSource: ModelSource {
             throw ModelError(
                 .mismatched, at: "\(header.place): token_embd.weight", "has \(rows) rows, the vocabulary has \(pieces) pieces")
         }
-        self.records = records
         storages = headers.map(\.storage)
+        self.records = try TensorScales.folded(records, storages, place: header.place)
     }
 }
 

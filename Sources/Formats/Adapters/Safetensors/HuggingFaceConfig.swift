@@ -4,6 +4,7 @@ internal import Weights
 struct HuggingFaceConfig {
     let metadata: Metadata
     let quantization: MLXQuantization?
+    let foreign: ForeignQuantization?
 
     init(_ path: String) throws(ModelError) {
         let root = try Self.object(path)
@@ -17,7 +18,8 @@ struct HuggingFaceConfig {
         guard case .string(let name)? = architecture else {
             throw ModelError(.missing, at: path, "has no model_type", hint: "is it the config.json of a language model?")
         }
-        quantization = try MLXQuantization(root, path)
+        foreign = try ForeignQuantization(root, path)
+        quantization = foreign == nil ? try MLXQuantization(root, path) : nil
         metadata = Metadata(dialect: .huggingFace, place: path, architecture: name, values: values)
     }
 

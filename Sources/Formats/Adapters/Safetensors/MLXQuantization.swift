@@ -31,7 +31,7 @@ struct MLXQuantization {
             if case .string(let method)? = object["quant_method"] {
                 throw ModelError(
                     .unsupported, at: place, "is quantised by \(ModelError.quoted(method))",
-                    hint: "of quantised safetensors LMX reads MLX's affine ones; use such a version or a GGUF")
+                    hint: "of quantised safetensors LMX reads MLX's, AWQ, GPTQ and fp8 in blocks; use such a version or a GGUF")
             }
             stated = object
         } else if config["compression_config"] != nil {
@@ -53,6 +53,12 @@ struct MLXQuantization {
 
     private static let settings: Set<String> = ["group_size", "bits", "mode", "quant_method", "linear_class", "quantization_mode"]
 
+    /// What the modes of floats have where nothing else is said.
+    private static let modes: [String: Layer] = [
+        "mxfp4": Layer(bits: 4, group: 32, mode: "mxfp4"), "mxfp8": Layer(bits: 8, group: 32, mode: "mxfp8"),
+        "nvfp4": Layer(bits: 4, group: 16, mode: "nvfp4"),
+    ]
+
     /// An override without `mode` is affine, whatever the default's mode.
     private static func layer(
         _ object: JSONObject, default standard: Layer?, _ place: String, _ key: String
@@ -66,7 +72,8 @@ struct MLXQuantization {
         }
         var mode = "affine"
         if case .string(let text)? = object["mode"] ?? object["quantization_mode"] { mode = text }
-        guard let bits = try number("bits") ?? standard?.bits, let group = try number("group_size") ?? standard?.group else { return nil }
+        let usual = modes[mode] ?? standard
+        guard let bits = try number("bits") ?? usual?.bits, let group = try number("group_size") ?? usual?.group else { return nil }
         guard (1...16).contains(bits), (1...65_536).contains(group) else {
             throw ModelError(.outOfRange, at: place, "\(ModelError.quoted(key)) has \(bits) bits and groups of \(group)")
         }
