@@ -158,9 +158,9 @@ struct PlainMatrix {
         }
     }
 
-    /// x as the products see it, in f64: signed bytes with a scale per 32 or 256 columns, or as it is.
+    /// x as the products see it, in f64: signed bytes with a scale per 32 or 256 columns, as bf16, or as it is.
     func quantised(_ x: ArraySlice<Float>) -> [Double] {
-        guard isCodes else { return x.map { Double($0) } }
+        guard isCodes else { return x.map { Double(dense == .bf16 ? Self.nearestBF16($0) : $0) } }
         let block = isTwoLevel ? 256 : 32
         return stride(from: x.startIndex, to: x.endIndex, by: block).flatMap { start -> [Double] in
             let values = x[start..<start + block]
@@ -170,6 +170,13 @@ struct PlainMatrix {
             let inverse = 127 / largest
             return values.map { Double(scale) * Double(($0 * inverse).rounded(.toNearestOrEven)) }
         }
+    }
+
+    /// Ties to even: of a float with half as many bits left, the f64 nearest to a multiple of its last place.
+    static func nearestBF16(_ x: Float) -> Float {
+        guard x.isNormal else { return 0 }
+        let place = Double(x.ulp) * 65536
+        return Float((Double(x) / place).rounded(.toNearestOrEven) * place)
     }
 
     /// The product in f64, and the sum of magnitudes that its error is measured against.

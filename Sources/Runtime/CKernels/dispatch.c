@@ -19,6 +19,7 @@ enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29 };                      
 enum { AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512DQ = 1 << 17, AVX512BW = 1 << 30 };  // leaf 7, ebx
 static const uint32_t AVX512VL = 1u << 31;
 enum { AVX512VNNI = 1 << 11 };                                                      // leaf 7, ecx
+enum { AVX512BF16 = 1 << 5 };                                                       // leaf 7.1, eax
 
 static bool has_avx2(void) {
     uint32_t a, b, c, d;
@@ -34,6 +35,11 @@ static bool has_avx512vnni(void) {
     if (!has_avx2() || (enabled_state() & 0xe6) != 0xe6) return false;  // and the masks, zmm
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & wanted) == wanted && (c & AVX512VNNI);
 }
+
+static bool has_avx512bf16(void) {
+    uint32_t a, b, c, d;
+    return has_avx512vnni() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX512BF16);
+}
 #endif
 
 /// Best first.
@@ -42,6 +48,7 @@ static const struct {
     bool (*runs_here)(void);
 } instruction_sets[] = {
 #if defined(__x86_64__)
+    {&ck_table_avx512bf16, has_avx512bf16},
     {&ck_table_avx512, has_avx512vnni},
     {&ck_table_avx2, has_avx2},
 #endif

@@ -27,6 +27,20 @@ static inline size_t ck_record_bytes(const ck_input *input, int tokens) {
 /// Below this an input block counts as zero, so that 127 / amax stays finite.
 #define CK_SMALLEST_AMAX 0x1p-100f
 
+/// The input of dense products: tiles of tokens one after the other, each [columns / 16][tokens][16], padded with zeros.
+/// f32; for bf16 numbers rounded to bf16, as floats or (bf16_pairs) as such; the table's own business.
+typedef struct ck_dense_input {
+    const uint8_t *x;
+    size_t token_bytes;
+    int64_t tokens, tiles;
+} ck_dense_input;
+
+/// Where a tile starts, of tiles as even as can be.
+static inline int64_t ck_first_token(int64_t tokens, int64_t tiles, int64_t tile) {
+    int64_t whole = tokens / tiles, more = tokens % tiles;
+    return tile * whole + (tile < more ? tile : more);
+}
+
 // ---------------------------------------------------------------------------------------------------------- attention
 
 enum {
@@ -75,15 +89,18 @@ typedef struct ck_table {
     int dense_tokens;   // most tokens of a dense tile
     int queries;        // most queries of an attention tile
     bool signed_bytes;  // 8-bit codes are read as code - 128
+    bool bf16_pairs;    // inputs of bf16 are laid out as bf16
 
     /// `tokens` rows of x into records.
     void (*quantise)(const ck_input *input, const float *x, int64_t x_stride, int tokens, int64_t columns, uint8_t *records);
     /// Panels first ..< last times one tile.
     void (*codes)(const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, int tokens,
                   const float *bias, float *y, int64_t stride);
-    /// The same for dense numbers; x is [columns / 16][tokens][16], padded with zeros.
-    void (*dense)(const ck_matrix *matrix, int64_t first, int64_t last, const float *x, int tokens, const float *bias,
-                  float *y, int64_t stride);
+    /// `tokens` rows of x as a tile for numbers of that kind.
+    void (*lay_out)(enum ck_values values, const float *x, int64_t x_stride, int tokens, int64_t columns, void *target);
+    /// Panels first ..< last times tiles from ..< to.
+    void (*dense)(const ck_matrix *matrix, int64_t first, int64_t last, const ck_dense_input *input, int64_t from, int64_t to,
+                  const float *bias, float *y, int64_t stride);
 
     /// The tile against one block of positions, from nothing.
     void (*attend)(const ck_query_tile *tile, int64_t block, const ck_partial *partial);
@@ -105,7 +122,7 @@ typedef struct ck_table {
 const ck_table *ck_table_current(void);
 extern const ck_table ck_table_scalar;
 #if defined(__x86_64__)
-extern const ck_table ck_table_avx2, ck_table_avx512;
+extern const ck_table ck_table_avx2, ck_table_avx512, ck_table_avx512bf16;
 #endif
 
 #endif

@@ -12,7 +12,7 @@
 
 // ---------------------------------------------------------------------------------------------- instruction sets
 
-/// "scalar", "avx2", "avx512vnni": what runs now. The first use picks the best that the processor has, or LMX_ISA.
+/// "scalar", "avx2", "avx512vnni", "avx512bf16": what runs now. The first use picks the best that the processor has, or LMX_ISA.
 const char *ck_isa_name(void);
 /// Selects a table by name; false when this processor or build does not have it. Not while work is running.
 bool ck_isa_select(const char *name);
@@ -86,8 +86,9 @@ typedef struct ck_product {
 /// Scratch for ck_linear: enough for `tokens` rows of `columns`. 64-byte aligned memory.
 size_t ck_linear_scratch(int64_t tokens, int64_t columns);
 /// All products of one input. Codes: x is quantised once to signed bytes with an f32 scale per 32
-/// columns (per 256 where two-level). Dense: x stays f32. The sum over columns runs in one fixed order per row, so a
-/// token's result is bit for bit independent of the other tokens and of the team.
+/// columns (per 256 where two-level). Dense: x stays f32, but is rounded to bf16 where the numbers are bf16. The sum over
+/// columns runs in one fixed order per row, so a token's result is bit for bit independent of the other tokens and of the
+/// team.
 void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, int64_t columns,
                const ck_product *products, int count, void *scratch);
 

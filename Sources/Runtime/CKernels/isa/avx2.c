@@ -15,7 +15,10 @@ enum {
     WIDE = 1,          // vectors of a row of keys or values
     SIGNED_BYTES = true,
 };
-#define DENSE_SHAPES DENSE_TOKENS(6, 1) DENSE_TOKENS(3, 2) DENSE_TOKENS(2, 3) DENSE_TOKENS(1, 4)
+enum { DENSE_FEW = 3, DENSE_MANY_PANELS = 1 };
+INLINE int dense_few_panels(int tokens) { return tokens == 1 ? 4 : tokens == 2 ? 3 : 2; }
+#define DENSE_FEW_ARMS DENSE_ARM(1, 4) DENSE_ARM(2, 3) DENSE_ARM(3, 2)
+#define DENSE_MANY_ARMS DENSE_ARM(3, 1) DENSE_ARM(4, 1) DENSE_ARM(5, 1) DENSE_ARM(6, 1)
 
 #include "../matmul/activation.h"
 #include "../matmul/packed.h"

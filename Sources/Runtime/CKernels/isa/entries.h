@@ -1,4 +1,4 @@
-/// The table of the instruction set whose templates stand before, under the name CK_NAME.
+/// The table of the instruction set whose templates stand before, under the name CK_NAME. With CK_PAIRS, bf16 by pairs.
 const ck_table CK_TABLE = {
     .name = CK_NAME,
     .code_tokens = MOST_TOKENS,
@@ -7,7 +7,14 @@ const ck_table CK_TABLE = {
     .signed_bytes = SIGNED_BYTES,
     .quantise = quantise,
     .codes = multiply_codes,
+#ifdef CK_PAIRS
+    .bf16_pairs = true,
+    .lay_out = lay_out_pairs,
+    .dense = multiply_pairs,
+#else
+    .lay_out = lay_out,
     .dense = multiply_dense,
+#endif
     .attend = attend,
     .merge = merge,
     .rmsnorm = rmsnorm,

@@ -10,6 +10,7 @@ const ck_table ck_table_scalar = {
     .signed_bytes = false,
     .quantise = scalar_quantise,
     .codes = scalar_codes,
+    .lay_out = scalar_lay_out,
     .dense = scalar_dense,
     .attend = scalar_attend,
     .merge = scalar_merge,

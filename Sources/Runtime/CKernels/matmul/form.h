@@ -16,7 +16,7 @@
 ///     flat        per group:  16 scales, 16 offsets
 ///     two-level   per 256:    16 super scales f16, 16 super offsets f16, [groups][16] scales i8, [groups][16] offsets i8
 ///
-/// Dense panels are [columns, padded to 16][16 rows].
+/// Dense panels are [columns, padded to 16][16 rows]; of bf16 [columns / 2][16 rows][2].
 #ifndef CK_FORM_H
 #define CK_FORM_H
 
@@ -24,6 +24,16 @@
 #include <string.h>
 
 enum { CK_UNIT = 32, CK_SUPER = 256, CK_DENSE_COLUMNS = 16 };
+
+static inline int64_t ck_dense_columns(int64_t columns) {
+    return (columns + CK_DENSE_COLUMNS - 1) / CK_DENSE_COLUMNS * CK_DENSE_COLUMNS;
+}
+
+/// Where a dense number lies in a panel, in numbers.
+static inline size_t ck_dense_index(int values, int row, int64_t column) {
+    if (values == CK_BF16) return (size_t)(column / 2) * 2 * CK_PANEL_ROWS + 2 * row + column % 2;
+    return (size_t)column * CK_PANEL_ROWS + row;
+}
 
 static inline size_t ck_unit_bytes(int bits) { return (size_t)64 * bits; }
 

@@ -29,15 +29,6 @@ typedef struct linear_job {
     _Alignas(64) atomic_llong next;
 } linear_job;
 
-static int64_t first_token(const linear_job *job, int64_t tile) {
-    int64_t whole = job->tokens / job->tiles, more = job->tokens % job->tiles;
-    return tile * whole + (tile < more ? tile : more);
-}
-
-static int64_t dense_columns(int64_t columns) {
-    return (columns + CK_DENSE_COLUMNS - 1) / CK_DENSE_COLUMNS * CK_DENSE_COLUMNS;
-}
-
 size_t ck_linear_scratch(int64_t tokens, int64_t columns) {
     // f32 for dense; two quantised inputs of at most 52 bytes per 32 columns are less. Each starts a line.
     return (size_t)tokens * (size_t)((columns + 31) / 32 * 32) * 4 + (INPUTS + 1) * 64;
@@ -60,26 +51,16 @@ static int find_input(const linear_job *job, const ck_input *input) {
     return job->inputs;
 }
 
-/// One tile of x as [columns / 16][tokens][16], padded with zeros.
-static void lay_out_dense(const linear_job *job, int64_t first, int tokens, float *target) {
-    for (int64_t column = 0; column < job->columns; column += CK_DENSE_COLUMNS, target += tokens * CK_DENSE_COLUMNS) {
-        int64_t width = job->columns - column < CK_DENSE_COLUMNS ? job->columns - column : CK_DENSE_COLUMNS;
-        for (int token = 0; token < tokens; token++) {
-            float *to = target + token * CK_DENSE_COLUMNS;
-            memcpy(to, job->x + (first + token) * job->x_stride + column, (size_t)width * 4);
-            for (int64_t i = width; i < CK_DENSE_COLUMNS; i++) to[i] = 0;
-        }
-    }
-}
-
 static void prepare(void *context, int member, int members) {
     const linear_job *job = context;
     for (int64_t tile = member; tile < job->tiles; tile += members) {
-        int64_t first = first_token(job, tile);
-        int tokens = (int)(first_token(job, tile + 1) - first);
+        int64_t first = ck_first_token(job->tokens, job->tiles, tile);
+        int tokens = (int)(ck_first_token(job->tokens, job->tiles, tile + 1) - first);
         for (int i = 0; i < job->inputs; i++) {
             uint8_t *target = job->prepared_at[i] + (size_t)first * job->token_bytes[i];
-            if (job->dense) lay_out_dense(job, first, tokens, (float *)target);
+            if (job->dense)
+                job->table->lay_out(job->products[0].matrix->form.values, job->x + first * job->x_stride, job->x_stride,
+                                    tokens, job->columns, target);
             else
                 job->table->quantise(&job->input[i], job->x + first * job->x_stride, job->x_stride, tokens, job->columns,
                                      target);
@@ -99,18 +80,19 @@ static void multiply(const linear_job *job, const ck_product *product, int64_t f
     int64_t block = (int64_t)(TOKEN_BLOCK_BYTES / (token_bytes * (size_t)job->tile_tokens)) + 1;  // tiles
     for (int64_t from = 0; from < job->tiles; from += block) {
         int64_t to = from + block < job->tiles ? from + block : job->tiles;
+        if (job->dense) {
+            ck_dense_input input = {job->prepared_at[0], token_bytes, job->tokens, job->tiles};
+            job->table->dense(matrix, first, last, &input, from, to, product->bias, product->y, product->stride);
+            continue;
+        }
         int64_t step = to - from == 1 ? last - first : 1;  // a single tile takes all panels in one call
         for (int64_t panel = first; panel < last; panel += step) {
             for (int64_t tile = from; tile < to; tile++) {
-                int64_t token = first_token(job, tile);
-                int tokens = (int)(first_token(job, tile + 1) - token);
+                int64_t token = ck_first_token(job->tokens, job->tiles, tile);
+                int tokens = (int)(ck_first_token(job->tokens, job->tiles, tile + 1) - token);
                 const uint8_t *input = job->prepared_at[index] + (size_t)token * token_bytes;
                 float *y = product->y + token * product->stride;
-                if (job->dense)
-                    job->table->dense(matrix, panel, panel + step, (const float *)input, tokens, product->bias, y,
-                                      product->stride);
-                else
-                    job->table->codes(matrix, panel, panel + step, input, tokens, product->bias, y, product->stride);
+                job->table->codes(matrix, panel, panel + step, input, tokens, product->bias, y, product->stride);
             }
         }
     }
@@ -145,9 +127,11 @@ static int plan(linear_job *job, const ck_product *products, int count) {
     for (; taken < count; taken++) {
         const ck_matrix *matrix = products[taken].matrix;
         if ((matrix->form.values != CK_CODES) != job->dense) break;
+        if ((matrix->form.values == CK_BF16) != (products[0].matrix->form.values == CK_BF16)) break;
         if (job->dense) {
             job->inputs = 1;
-            job->token_bytes[0] = (size_t)dense_columns(job->columns) * 4;
+            bool pairs = matrix->form.values == CK_BF16 && job->table->bf16_pairs;
+            job->token_bytes[0] = (size_t)ck_dense_columns(job->columns) * (pairs ? 2 : 4);
         } else {
             ck_input input = input_for(job->table, &matrix->form);
             int index = find_input(job, &input);
@@ -183,6 +167,7 @@ void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, 
         job.chunk = job.panels / (members * 8);
         if (job.chunk < 1) job.chunk = 1;
         if (job.chunk > 16 || members == 1) job.chunk = 16;
+        if (job.dense) job.chunk = (job.chunk + 1) & ~1;  // panels go in twos
         if (tokens <= FEW) job.chunk = (job.chunk + 3) & ~3;
         atomic_store_explicit(&job.next, 0, memory_order_relaxed);
         if (tokens * columns * job.inputs <= ALONE) prepare(&job, 0, 1);

@@ -11,17 +11,13 @@ static bool is_executed(const ck_form *form) {
     return form->code_bits == 4 || form->code_bits == 5 || form->code_bits == 6 || form->code_bits == 8;
 }
 
-static int64_t padded_columns(int64_t columns) {
-    return (columns + CK_DENSE_COLUMNS - 1) / CK_DENSE_COLUMNS * CK_DENSE_COLUMNS;
-}
-
 size_t ck_panel_bytes(const ck_form *form, int64_t columns) {
     if (columns <= 0 || columns > INT32_MAX) return 0;
     switch (form->values) {
     case CK_CODES: break;
-    case CK_F32: return (size_t)padded_columns(columns) * CK_PANEL_ROWS * 4;
+    case CK_F32: return (size_t)ck_dense_columns(columns) * CK_PANEL_ROWS * 4;
     case CK_F16:
-    case CK_BF16: return (size_t)padded_columns(columns) * CK_PANEL_ROWS * 2;
+    case CK_BF16: return (size_t)ck_dense_columns(columns) * CK_PANEL_ROWS * 2;
     default: return 0;
     }
     if (!is_executed(form)) return 0;
@@ -65,9 +61,8 @@ void ck_pack_panel(const ck_form *form, int64_t columns, int rows, const ck_rows
         size_t width = form->values == CK_F32 ? 4 : 2;
         for (int row = 0; row < rows; row++) {
             const uint8_t *from = (const uint8_t *)source->values + (size_t)row * columns * width;
-            uint8_t *to = (uint8_t *)panel + (size_t)row * width;
             for (int64_t column = 0; column < columns; column++)
-                memcpy(to + column * CK_PANEL_ROWS * width, from + column * width, width);
+                memcpy((uint8_t *)panel + ck_dense_index(form->values, row, column) * width, from + column * width, width);
         }
         return;
     }
@@ -88,9 +83,8 @@ void ck_unpack_row(const ck_matrix *matrix, int64_t row, float *values) {
     int lane = (int)(row % CK_PANEL_ROWS);
     if (form->values != CK_CODES) {
         int scales = form->values == CK_F32 ? CK_SCALE_F32 : form->values == CK_F16 ? CK_SCALE_F16 : CK_SCALE_BF16;
-        size_t step = CK_PANEL_ROWS * ck_number_bytes(scales);
         for (int64_t column = 0; column < matrix->columns; column++)
-            values[column] = ck_scale_get(scales, panel + column * step, lane);
+            values[column] = ck_scale_get(scales, panel + ck_dense_index(form->values, lane, column) * ck_number_bytes(scales), 0);
         return;
     }
     int width = form->group < CK_UNIT ? form->group : CK_UNIT;  // columns of a unit that share a scale

@@ -103,22 +103,56 @@ static void scalar_codes(const ck_matrix *matrix, int64_t first, int64_t last, c
     }
 }
 
-static void scalar_dense(const ck_matrix *matrix, int64_t first, int64_t last, const float *x, int tokens,
-                         const float *bias, float *y, int64_t stride) {
-    uint8_t values = matrix->form.values;
-    int scales = values == CK_F32 ? CK_SCALE_F32 : values == CK_F16 ? CK_SCALE_F16 : CK_SCALE_BF16;
-    size_t step = CK_PANEL_ROWS * ck_number_bytes(scales);
-    int64_t end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
-    int64_t padded = (matrix->columns + CK_DENSE_COLUMNS - 1) / CK_DENSE_COLUMNS * CK_DENSE_COLUMNS;
-    for (int64_t row = first * CK_PANEL_ROWS; row < end; row++) {
-        const uint8_t *panel = ck_panel(matrix, row / CK_PANEL_ROWS);
-        for (int token = 0; token < tokens; token++) {
-            float sum = bias ? bias[row] : 0;
-            for (int64_t column = 0; column < padded; column++) {
-                int64_t at = (column / CK_DENSE_COLUMNS * tokens + token) * CK_DENSE_COLUMNS + column % CK_DENSE_COLUMNS;
-                sum = fmaf(ck_scale_get(scales, panel + column * step, (int)(row % CK_PANEL_ROWS)), x[at], sum);
+/// What is below 2^-126 is zero.
+static float flush(float x) { return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x; }
+
+/// To the nearest bf16, ties to even.
+static float round_bf16(float x) {
+    uint32_t bits;
+    if (isnan(x)) return x;
+    x = flush(x);
+    memcpy(&bits, &x, 4);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+static void scalar_lay_out(enum ck_values values, const float *x, int64_t x_stride, int tokens, int64_t columns, void *target) {
+    float *to = target;
+    for (int64_t from = 0; from < columns; from += CK_DENSE_COLUMNS)
+        for (int token = 0; token < tokens; token++)
+            for (int64_t column = from; column < from + CK_DENSE_COLUMNS; column++) {
+                float value = column < columns ? x[token * x_stride + column] : 0;
+                *to++ = values == CK_BF16 ? round_bf16(value) : value;
             }
-            y[token * stride + row] = sum;
+}
+
+/// One fused multiply-add per column. bf16: of inputs rounded to bf16, the second column of a pair before the first, and all
+/// that is below 2^-126 counts as zero.
+static void scalar_dense(const ck_matrix *matrix, int64_t first, int64_t last, const ck_dense_input *input, int64_t from,
+                         int64_t to, const float *bias, float *y, int64_t stride) {
+    uint8_t values = matrix->form.values;
+    bool flushes = values == CK_BF16;
+    int scales = values == CK_F32 ? CK_SCALE_F32 : values == CK_F16 ? CK_SCALE_F16 : CK_SCALE_BF16;
+    int64_t end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
+    for (int64_t tile = from; tile < to; tile++) {
+        int64_t begin = ck_first_token(input->tokens, input->tiles, tile);
+        int64_t tokens = ck_first_token(input->tokens, input->tiles, tile + 1) - begin;
+        const float *x = (const float *)(const void *)(input->x + (size_t)begin * input->token_bytes);
+        for (int64_t row = first * CK_PANEL_ROWS; row < end; row++) {
+            const uint8_t *panel = ck_panel(matrix, row / CK_PANEL_ROWS);
+            for (int64_t token = 0; token < tokens; token++) {
+                float sum = bias ? bias[row] : 0;
+                if (flushes) sum = flush(sum);
+                for (int64_t i = 0; i < ck_dense_columns(matrix->columns); i++) {
+                    int64_t column = values == CK_BF16 ? i ^ 1 : i;
+                    int64_t at = (column / CK_DENSE_COLUMNS * tokens + token) * CK_DENSE_COLUMNS + column % CK_DENSE_COLUMNS;
+                    size_t index = ck_dense_index(values, (int)(row % CK_PANEL_ROWS), column);
+                    float number = ck_scale_get(scales, panel + index * ck_number_bytes(scales), 0);
+                    sum = flushes ? flush(fmaf(flush(number), x[at], sum)) : fmaf(number, x[at], sum);
+                }
+                y[(begin + token) * stride + row] = sum;
+            }
         }
     }
 }

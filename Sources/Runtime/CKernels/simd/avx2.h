@@ -83,6 +83,26 @@ INLINE __m256 load_bf16(const void *p) {
 }
 INLINE v16 v_load_f16(const void *p) { return (v16){load_f16(p), load_f16((const uint8_t *)p + 16)}; }
 INLINE v16 v_load_bf16(const void *p) { return (v16){load_bf16(p), load_bf16((const uint8_t *)p + 16)}; }
+/// Of 16 words of two bf16 the high halves, and the low ones.
+INLINE __m256 high_bf16(const void *p) {
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(p), _mm256_set1_epi32((int)0xffff0000)));
+}
+INLINE __m256 low_bf16(const void *p) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(p), 16)); }
+INLINE v16 v_load_high_bf16(const uint8_t *p) { return (v16){high_bf16(p), high_bf16(p + 32)}; }
+INLINE v16 v_load_low_bf16(const uint8_t *p) { return (v16){low_bf16(p), low_bf16(p + 32)}; }
+/// To the nearest bf16, ties to even, and to zero below 2^-126.
+INLINE __m256 round_bf16(__m256 x) {
+    __m256i bits = _mm256_castps_si256(x), magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff));
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i sum = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    __m256i rounded = _mm256_and_si256(sum, _mm256_set1_epi32((int)0xffff0000));
+    __m256i normal = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x007fffff));
+    __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
+    __m256i sign = _mm256_and_si256(bits, _mm256_set1_epi32((int)0x80000000));
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(_mm256_blendv_epi8(sign, rounded, normal), bits, nan));
+}
+INLINE v16 v_round_bf16(v16 x) { return (v16){round_bf16(x.a), round_bf16(x.b)}; }
+INLINE v16 v_swap_pairs(v16 x) { return (v16){_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
 INLINE void v_store_f16(uint16_t *p, v16 x) {
     _mm_storeu_si128((void *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
     _mm_storeu_si128((void *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
@@ -174,3 +194,11 @@ INLINE k_floats k_load_bf16(const void *p) { return load_bf16(p); }
 INLINE k_floats k_load_i8(const void *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p))); }
 /// Into the second-level cache: the first level has no room for misses that nobody waits for.
 INLINE void k_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }
+
+/// Everything below 2^-126 taken and given as zero from here on, if wanted, until the end.
+INLINE unsigned k_flush_begin(bool wanted) {
+    const unsigned mode = _mm_getcsr();
+    if (wanted) _mm_setcsr(mode | 0x8040);
+    return mode;
+}
+INLINE void k_flush_end(unsigned mode) { _mm_setcsr(mode); }

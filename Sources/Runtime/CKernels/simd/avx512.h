@@ -53,6 +53,23 @@ INLINE v16 v_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256
 INLINE v16 v_load_bf16(const void *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
+/// Of 16 words of two bf16 the high halves, and the low ones.
+INLINE v16 v_load_high_bf16(const uint8_t *p) {
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xffff0000)));
+}
+INLINE v16 v_load_low_bf16(const uint8_t *p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16)); }
+/// To the nearest bf16, ties to even, and to zero below 2^-126.
+INLINE v16 v_round_bf16(v16 x) {
+    __m512i bits = _mm512_castps_si512(x), magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i sum = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    __m512i rounded = _mm512_and_si512(sum, _mm512_set1_epi32((int)0xffff0000));
+    __mmask16 small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(0x00800000));
+    __mmask16 nan = _mm512_cmpgt_epi32_mask(magnitude, _mm512_set1_epi32(0x7f800000));
+    rounded = _mm512_mask_and_epi32(rounded, small, bits, _mm512_set1_epi32((int)0x80000000));
+    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(rounded, nan, bits));
+}
+INLINE v16 v_swap_pairs(v16 x) { return _mm512_permute_ps(x, 0xb1); }
 INLINE void v_store_f16(uint16_t *p, v16 x) {
     _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
@@ -130,3 +147,11 @@ INLINE k_floats k_load_bf16(const void *p) { return v_load_bf16(p); }
 INLINE k_floats k_load_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p))); }
 /// Into the second-level cache: the first level has no room for misses that nobody waits for.
 INLINE void k_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }
+
+/// Everything below 2^-126 taken and given as zero from here on, if wanted, until the end.
+INLINE unsigned k_flush_begin(bool wanted) {
+    const unsigned mode = _mm_getcsr();
+    if (wanted) _mm_setcsr(mode | 0x8040);
+    return mode;
+}
+INLINE void k_flush_end(unsigned mode) { _mm_setcsr(mode); }
