@@ -6,7 +6,7 @@ LMX    := .build/release/lmx
 HOST   ?= 127.0.0.1
 PORT   ?= 1234
 
-.PHONY: run test build setup model bench lint clean
+.PHONY: run test build setup model bench soak lint clean
 
 ## run: set up, build, fetch the default model, serve it on 127.0.0.1:1234
 run: build model
@@ -26,9 +26,13 @@ model: $(MODEL)
 $(MODEL):
 	tools/fetch-model $(MODEL)
 
-## bench: compare with llama.cpp on this machine and write docs/benchmarks.md (builds the peer from its Python package)
+## bench: measure against the peers and the machine's limits, write docs/benchmarks.md (the first run builds the peer and the models)
 bench: build model
 	tools/bench/compare
+
+## soak: a server under mixed load for SOAK_MINUTES (10)
+soak: build model
+	tools/bench/soak
 
 lint:
 	tools/ci/lint
