@@ -177,7 +177,7 @@ def speculation(bench):
 def accuracy(bench):
     """How far each engine's arithmetic is from f32 arithmetic over the same weights: KL divergence of next-token distributions."""
     llama = bench.peers[0]
-    windows = 4 if bench.quick else 8
+    windows = 2 if bench.quick else 5
     rows = []
     for kind in ("Q4_1",) if bench.quick else ("Q4_0", "Q4_1", "Q8_0", "Q4_K_M", "F16", "BF16"):
         try:

@@ -2,8 +2,8 @@
 import math
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 70, 200, 44, 52
+WIDTH, HEIGHT = 760, 420
+LEFT, RIGHT, TOP, BOTTOM = 70, 230, 44, 52
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #333 } .title { font-size: 15px; font-weight: 600 }
   .grid { stroke: #8884; stroke-width: 1 } .axis { stroke: #888 } .line { fill: none; stroke-width: 2.2 } .limit { stroke-dasharray: 6 5; stroke-width: 1.6 }
@@ -86,7 +86,8 @@ def lines(title, x_label, y_label, series, x_log=True, y_log=True, x_ticks=None)
             parts.append(f'<path class="line c{color}{" limit" if one.get("limit") else ""}" d="{path}"/>')
         if not one.get("limit"):
             parts += [f'<circle class="f{color}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in points]
-        ends.append([points[-1][1], one["name"], color])
+        if one["name"]:
+            ends.append([points[-1][1], one["name"], color])
     ends.sort()
     for upper, lower in zip(ends, ends[1:]):  # labels at the ends of the lines, pushed apart
         lower[0] = max(lower[0], upper[0] + 16)

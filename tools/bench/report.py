@@ -191,7 +191,9 @@ def plots(document, folder):
         series = []
         for curve in curves["threads"]:
             for test in ("prompt", "generate"):
-                series.append({"name": f"{curve['model']}, {'prompt' if test == 'prompt' else 'decode'}", "points": curve[test], "color": len(series)})
+                color = len(series) // 2
+                series.append({"name": f"{curve['model']}, {'prompt' if test == 'prompt' else 'decode'}", "points": curve[test], "color": color})
+                series.append({"name": "", "points": curve[test + " limit"], "color": color, "limit": True})
         most = max(x for one in series for x, _ in one["points"])
         found["threads"] = plot.lines("Threads", "threads", "tokens per second", series, x_log=False, x_ticks=list(range(most + 1)))
     if series := by_size(document):

@@ -211,11 +211,14 @@ def growth(bench):
                                 "limit": [[count, min(memory(80, count), limit["rates"][0] if limit else 1e18)]
                                           for count, limit in zip(batches, arithmetic)]})
         bench.say(f"  {name}: threads")
-        points = {"prompt": [], "generate": []}
+        curve = {"prompt": [], "generate": [], "prompt limit": [], "generate limit": []}
         for threads in range(1, bench.lmx.threads + 1):
             lmx = type(bench.lmx)(bench.lmx.folder, threads)
             found, rates = lmx.speed(model, bench.prompt, 32)
-            for test, rate in rates.items():
-                points[test].append([threads, rate])
-        curves["threads"].append({"model": name, **points})
+            limit = arithmetic_limit(lmx.bench("--machine", model, "--prompt", bench.prompt)["kernels"], bench.prompt)
+            curve["prompt"].append([threads, rates["prompt"]])
+            curve["generate"].append([threads, rates["generate"]])
+            curve["prompt limit"] += [[threads, limit["rates"][0]]] if limit else []
+            curve["generate limit"].append([threads, found["read_gb_per_second"] * 1e9 / found["bytes_per_step"]])
+        curves["threads"].append({"model": name, **curve})
     return {"curves": curves}
