@@ -54,36 +54,7 @@ static inline uint32_t ck_word(const uint8_t *at) {
     return word;
 }
 
-/// The 32 codes of a row, quad by quad in words of four codes. `unit` is written whole when all 16 rows have been put.
-static inline void ck_unit_put(uint8_t *unit, int bits, int row, const uint8_t *codes) {
-    int shift = 0;
-    unit += 4 * row;
-    if (bits == 8) {
-        for (int quad = 0; quad < 8; quad++) memcpy(unit + 64 * quad, codes + 4 * quad, 4);
-        return;
-    }
-    if (bits & 4) {
-        for (int i = 0; i < 4; i++) {
-            uint32_t word = (ck_word(codes + 4 * i) & 0x0f0f0f0f) | (ck_word(codes + 4 * i + 16) & 0x0f0f0f0f) << 4;
-            memcpy(unit + 64 * i, &word, 4);
-        }
-        unit += 256, shift = 4;
-    }
-    if (bits & 2) {
-        for (int i = 0; i < 2; i++) {
-            uint32_t word = 0;
-            for (int k = 0; k < 4; k++) word |= (ck_word(codes + 16 * i + 4 * k) >> shift & 0x03030303) << 2 * k;
-            memcpy(unit + 64 * i, &word, 4);
-        }
-        unit += 128, shift += 2;
-    }
-    if (bits & 1) {
-        uint32_t word = 0;
-        for (int quad = 0; quad < 8; quad++) word |= (ck_word(codes + 4 * quad) >> shift & 0x01010101) << quad;
-        memcpy(unit, &word, 4);
-    }
-}
-
+/// The 32 codes of a row, quad by quad in words of four codes.
 static inline void ck_unit_get(const uint8_t *unit, int bits, int row, uint8_t *codes) {
     unit += 4 * row;
     for (int quad = 0; quad < 8; quad++) {

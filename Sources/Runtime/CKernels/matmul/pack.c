@@ -1,5 +1,5 @@
 /// Packing rows into panels, and reading one row back.
-#include "form.h"
+#include "lanes.h"
 
 static bool is_executed(const ck_form *form) {
     if (form->has_codebook) return false;
@@ -55,24 +55,45 @@ static void pack_two_level(const ck_form *form, int64_t groups, int rows, const 
     }
 }
 
-void ck_pack_panel(const ck_form *form, int64_t columns, int rows, const ck_rows *source, void *panel) {
-    memset(panel, 0, ck_panel_bytes(form, columns));
-    if (form->values != CK_CODES) {
-        size_t width = form->values == CK_F32 ? 4 : 2;
-        for (int row = 0; row < rows; row++) {
-            const uint8_t *from = (const uint8_t *)source->values + (size_t)row * columns * width;
-            for (int64_t column = 0; column < columns; column++)
-                memcpy((uint8_t *)panel + ck_dense_index(form->values, row, column) * width, from + column * width, width);
+/// Codes of up to 16 rows into units; rows that are not there become zeros.
+CK_INLINE void pack_codes(const int bits, int64_t columns, int rows, const uint8_t *codes, uint8_t *unit) {
+    for (int64_t column = 0; column < columns; column += CK_UNIT, unit += ck_unit_bytes(bits)) {
+        for (int four = 0; four < CK_PANEL_ROWS / 4; four++) {
+            ck_unit_row from[4] = {0};
+            for (int row = 0; row < 4 && 4 * four + row < rows; row++) {
+                const uint8_t *at = codes + (4 * four + row) * columns + column;
+                from[row] = ck_unit_row_of(bits, ck_load(at), ck_load(at + 16));
+            }
+            ck_unit_put_four(unit + 16 * four, bits, from);
         }
+    }
+}
+
+static void pack_numbers(int values, int64_t columns, int rows, const uint8_t *from, uint8_t *panel) {
+    size_t width = values == CK_F32 ? 4 : 2;
+    for (int row = 0; row < rows; row++)
+        for (int64_t column = 0; column < columns; column++, from += width)
+            memcpy(panel + ck_dense_index(values, row, column) * width, from, width);
+}
+
+void ck_pack_panel(const ck_form *form, int64_t columns, int rows, const ck_rows *source, void *panel) {
+    size_t bytes = ck_panel_bytes(form, columns);
+    if (form->values != CK_CODES) {
+        memset(panel, 0, bytes);
+        pack_numbers(form->values, columns, rows, source->values, panel);
         return;
     }
-    int bits = form->code_bits;
-    for (int64_t column = 0; column < columns; column += CK_UNIT) {
-        uint8_t *unit = (uint8_t *)panel + (size_t)(column / CK_UNIT) * ck_unit_bytes(bits);
-        for (int row = 0; row < rows; row++)
-            ck_unit_put(unit, bits, row, source->codes + row * columns + column);
+    switch (form->code_bits) {
+    case 2: pack_codes(2, columns, rows, source->codes, panel); break;
+    case 3: pack_codes(3, columns, rows, source->codes, panel); break;
+    case 4: pack_codes(4, columns, rows, source->codes, panel); break;
+    case 5: pack_codes(5, columns, rows, source->codes, panel); break;
+    case 6: pack_codes(6, columns, rows, source->codes, panel); break;
+    case 8: pack_codes(8, columns, rows, source->codes, panel); break;
     }
-    uint8_t *records = (uint8_t *)panel + ck_codes_bytes(form, columns);
+    size_t codes = ck_codes_bytes(form, columns);
+    uint8_t *records = (uint8_t *)panel + codes;
+    memset(records, 0, bytes - codes);
     if (form->scales == CK_SCALE_TWO_LEVEL) pack_two_level(form, columns / form->group, rows, source, records);
     else pack_flat(form, columns / form->group, rows, source, records);
 }
