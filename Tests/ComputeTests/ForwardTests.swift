@@ -90,6 +90,20 @@ import Weights
         #expect(slots.map(session.count) == prompts.map(\.count))
     }
 
+    @Test(arguments: RandomModel.all)
+    func keysAndValuesInBytesStayNearHalfPrecisionHoweverAPromptIsCut(_ random: RandomModel) throws {
+        let wide = random.wide(Dense(.f32))
+        let tokens = someTokens(75, vocabulary: wide.vocabulary)
+        let half = try Model.load(wide.huggingFace(), options: ModelOptions(threads: 1)).logits(tokens)
+        let bytes = try Model.load(wide.huggingFace(), options: ModelOptions(threads: 2, cache: .q8))
+        let whole = try bytes.logits(tokens)
+        let error = relativeError(whole.flatMap { $0 }, from: half.flatMap { $0 })
+        #expect(error > 0 && error < 0.03, "\(wide.testDescription): \(error)")
+        for chunks in [Array(repeating: 1, count: 75), [31, 2, 42]] {
+            #expect(try bytes.logits(tokens, chunks: chunks) == whole, "\(wide.testDescription) \(chunks)")
+        }
+    }
+
     @Test func aSequenceCutBackAndContinuedGivesTheSameLogits() throws {
         let wide = RandomModel.all[0].wide(Q4_1())
         let tokens = someTokens(70, vocabulary: wide.vocabulary)

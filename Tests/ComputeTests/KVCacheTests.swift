@@ -62,6 +62,18 @@ import Weights
         #expect(cache.freePages == 4)
     }
 
+    @Test func bytesTakeALittleMoreThanHalfTheMemory() throws {
+        let source = RandomModel.all[0].wide(Q8_0()).huggingFace()
+        func bytes(_ cache: CacheFormat) throws -> Int {
+            let options = ModelOptions(threads: 1, cache: cache)
+            let perPage = try Model.load(source, options: options).makeCache(pages: 1).bytesPerPage
+            #expect(try ModelSummary(source, options: options).cacheBytesPerPage == perPage)
+            return perPage
+        }
+        let share = Double(try bytes(.q8)) / Double(try bytes(.f16))
+        #expect(share > 0.5 && share < 0.6)
+    }
+
     @Test func aCacheWithoutPagesIsRefused() throws {
         for pages in [0, -1, Int.max] {
             #expect(throws: ModelError.self) { try makeCache(pages: pages) }

@@ -32,7 +32,7 @@ enum Composition {
     ) throws(ModelError) -> Model {
         let name = (source.path as NSString).lastPathComponent
         return try Model.load(
-            source, options: ModelOptions(precise: precise, threads: options.threads),
+            source, options: ModelOptions(precise: precise, threads: options.threads, cache: options.kvCache),
             progress: progress ?? Terminal.progress("loading \(name)"))
     }
 
@@ -92,15 +92,21 @@ func quantizationLabel(of source: any ModelSource) -> String {
     return bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? "none"
 }
 
+extension CacheFormat: @retroactive ExpressibleByArgument {}
+
 /// How models are computed.
 struct ComputeOptions: ParsableArguments {
     @Option(help: "Threads that compute (default: one per processor core).")
     var threads: Int = Self.standardThreads
 
+    @Option(help: "Keys and values in half precision, or in bytes: half the memory and faster in long texts.")
+    var kvCache: CacheFormat = .f16
+
     @Flag(help: "The reference path: f32 activations, exactly decoded weights, f32 cache. Slow.")
     var precise = false
 
     func validate() throws {
+        if precise && kvCache != .f16 { throw ValidationError("--precise keeps keys and values in f32: leave --kv-cache out") }
         if !(1...256).contains(threads) { throw ValidationError("--threads must be between 1 and 256") }
         if let name = ProcessInfo.processInfo.environment["LMX_ISA"], !name.isEmpty, !ck_isa_select(name) {
             let names = (0...8).compactMap { ck_isa_available($0).map { String(cString: $0) } }

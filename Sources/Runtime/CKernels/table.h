@@ -44,22 +44,33 @@ static inline int64_t ck_first_token(int64_t tokens, int64_t tiles, int64_t tile
 // ---------------------------------------------------------------------------------------------------------- attention
 
 enum {
-    CK_BLOCK_PAGES = 4,  // one softmax block = 128 positions, always aligned: the unit of reduction and of splitting
+    CK_BLOCK_PAGES = 4,  // one softmax block = 128 positions, always aligned: the unit of reduction
     CK_BLOCK_TOKENS = CK_BLOCK_PAGES * CK_PAGE_TOKENS,
-    CK_QUERIES = 12,  // most queries in a tile, on any instruction set
+    CK_SPAN_BLOCKS = 4,  // blocks merge into spans of 512 positions, spans into the result: the unit of splitting
+    CK_QUERIES = 12,     // most queries in a tile, on any instruction set
+    CK_CHUNK = 32,       // numbers of a query, or its weights of a page, that stand together in a tile
 };
 
 /// Stands for "no score yet": finite, so that differences are, and below every real score.
 #define CK_NO_SCORE -1e30f
 
-/// Up to CK_QUERIES queries of one sequence that share a key-value head.
+/// Numbers that meet bytes are 128 high + low, in units of their largest magnitude / this.
+#define CK_PLANES (127 * 128.0f)
+
+/// Up to CK_QUERIES queries of one sequence that share a key-value head, and the block of positions that they meet.
 typedef struct ck_query_tile {
     const ck_attention_shape *shape;
-    const ck_cache_layer *layer;
-    const int32_t *pages;
-    const float *queries;  // [key_size / 32][count][32]
-    float *scores;         // [CK_BLOCK_PAGES][count][32], work space
+    int32_t key_size, value_size;
     int32_t head, count;
+    uint8_t type;                           // of the pages: enum ck_cache
+    const uint8_t *pages[CK_BLOCK_PAGES];   // this head's part of the block's pages; NULL where the sequence has none
+    const uint8_t *next[CK_BLOCK_PAGES];    // the pages to come, fetched meanwhile
+    const float *queries;                   // [key_size / 32][count][32]
+    const int8_t *bytes;                    // the same for CK_CACHE_Q8: [key_size / 32][count][high, low][32],
+    const int32_t *sums;                    // and the sums of 128 high + low: [key_size / 32][count]
+    float factors[CK_QUERIES];              // what turns a product into a score
+    float *scores;                          // [CK_BLOCK_PAGES][count][32], work space
+    uint8_t *weights;                       // [CK_BLOCK_PAGES][count][high, low][32], work space for CK_CACHE_Q8
     int32_t first[CK_QUERIES], last[CK_QUERIES];  // positions that each query sees, inclusive
 } ck_query_tile;
 
@@ -71,15 +82,34 @@ typedef struct ck_partial {
 
 /// Values are padded to whole vectors of 16 in a page.
 static inline int32_t ck_padded(int32_t size) { return (size + 15) & ~15; }
-static inline size_t ck_cache_number_bytes(enum ck_cache type) { return type == CK_CACHE_F16 ? 2 : 4; }
+static inline int32_t ck_chunks(int32_t size) { return (size + CK_CHUNK - 1) / CK_CHUNK; }
 
-/// One head of a page: keys [key_size][32 tokens], then values [32 tokens][padded value_size].
-static inline size_t ck_cache_head_bytes(const ck_cache_layer *layer) {
-    return (size_t)CK_PAGE_TOKENS * (layer->key_size + ck_padded(layer->value_size)) * ck_cache_number_bytes(layer->type);
+/// One head of a page: keys, then values. Positions of numbers lie side by side, bytes in fours, as products want them:
+///
+///     f16, f32   keys [key_size][32 tokens]                                  values [32 tokens][padded value_size]
+///     bytes      keys [key_size / 32] of { codes [8][32 tokens][4], scales f16 [32 tokens] }
+///                values codes [8][padded value_size][4 tokens], scales f16 [32 tokens]
+///
+/// A byte is the number / scale, of keys + 128.
+enum { CK_KEY_CHUNK_BYTES = CK_CHUNK * CK_PAGE_TOKENS + 2 * CK_PAGE_TOKENS };
+static inline size_t ck_keys_bytes(uint8_t type, int32_t key_size) {
+    if (type == CK_CACHE_Q8) return (size_t)ck_chunks(key_size) * CK_KEY_CHUNK_BYTES;
+    return (size_t)CK_PAGE_TOKENS * key_size * (type == CK_CACHE_F16 ? 2 : 4);
+}
+static inline size_t ck_head_bytes(uint8_t type, int32_t key_size, int32_t value_size) {
+    size_t values = (size_t)CK_PAGE_TOKENS * ck_padded(value_size);
+    if (type == CK_CACHE_Q8) return ck_keys_bytes(type, key_size) + values + 2 * CK_PAGE_TOKENS;
+    return ck_keys_bytes(type, key_size) + values * (type == CK_CACHE_F16 ? 2 : 4);
 }
 static inline uint8_t *ck_cache_head(const ck_cache_layer *layer, int32_t page, int32_t head) {
-    return (uint8_t *)layer->base + (size_t)page * layer->page_stride + (size_t)head * ck_cache_head_bytes(layer);
+    return (uint8_t *)layer->base + (size_t)page * layer->page_stride +
+           (size_t)head * ck_head_bytes(layer->type, layer->key_size, layer->value_size);
 }
+
+/// The largest magnitude that a split is measured by, from the bits of the largest: never 0 nor infinite.
+float ck_planes_amax(int32_t bits);
+/// The half-precision scale of bytes whose largest magnitude has these bits, and the same as a float.
+uint16_t ck_byte_scale(int32_t bits, float *scale);
 
 // -------------------------------------------------------------------------------------------------------------- table
 
@@ -102,7 +132,12 @@ typedef struct ck_table {
     void (*dense)(const ck_matrix *matrix, int64_t first, int64_t last, const ck_dense_input *input, int64_t from, int64_t to,
                   const float *bias, float *y, int64_t stride);
 
-    /// The tile against one block of positions, from nothing.
+    /// Numbers in two planes of bytes, [count / 32] of { high [32], low [32] } `step` bytes apart, with the sum of
+    /// 128 high + low of each; returns the unit of low.
+    float (*split)(const float *x, int64_t count, int8_t *to, size_t step, int32_t *sums, size_t sums_step);
+    /// Numbers / scale as bytes, room for whole sixteens; returns the scale in half precision.
+    uint16_t (*narrow)(const float *x, int64_t count, int8_t *bytes);
+    /// The tile against block `block` of its positions, from nothing.
     void (*attend)(const ck_query_tile *tile, int64_t block, const ck_partial *partial);
     /// total += part, of `count` queries with `size` values; both padded.
     void (*merge)(int count, int size, const ck_partial *total, const ck_partial *part);

@@ -69,8 +69,8 @@ struct CacheLayout {
     let bytesPerLayer: Int
     let bytesPerPage: Int
 
-    init(_ sizes: Hyperparameters, precise: Bool) {
-        let type = precise ? CK_CACHE_F32 : CK_CACHE_F16
+    init(_ sizes: Hyperparameters, _ options: ModelOptions) {
+        let type = options.precise ? CK_CACHE_F32 : options.cache == .q8 ? CK_CACHE_Q8 : CK_CACHE_F16
         let bytes = ck_cache_page_bytes(type, Int32(sizes.keyValueHeads), Int32(sizes.keySize), Int32(sizes.valueSize))
         bytesPerLayer = (Int(bytes) + 63) / 64 * 64
         bytesPerPage = bytesPerLayer * sizes.layers

@@ -1,6 +1,15 @@
 internal import CKernels
 public import Weights
 
+/// What keys and values are kept in.
+public enum CacheFormat: String, Sendable, CaseIterable {
+    /// Half precision.
+    case f16
+    /// Signed bytes, with a half-precision scale for every 32 numbers of a key and for every value: a little more than
+    /// half the memory, and faster the longer the sequence.
+    case q8
+}
+
 /// How a model is to be run.
 public struct ModelOptions: Sendable {
     /// Weights decoded exactly to f32, activations, keys and values in f32: slow, and the measure of accuracy.
@@ -12,11 +21,14 @@ public struct ModelOptions: Sendable {
     public var threads: Int
     /// The most tokens that one step runs.
     public var maximumBatchTokens: Int
+    /// What keys and values are kept in; f32 in precise mode, whatever this says.
+    public var cache: CacheFormat
 
-    public init(precise: Bool = false, threads: Int, maximumBatchTokens: Int = 512) {
+    public init(precise: Bool = false, threads: Int, maximumBatchTokens: Int = 512, cache: CacheFormat = .f16) {
         self.precise = precise
         self.threads = threads
         self.maximumBatchTokens = maximumBatchTokens
+        self.cache = cache
     }
 
     func check() throws(ModelError) {
@@ -74,7 +86,7 @@ public final class Model: @unchecked Sendable {  // the memory that its pointers
 
     public func makeCache(pages: Int) throws(ModelError) -> KVCache {
         try KVCache(
-            pages: pages, layout: CacheLayout(hyperparameters, precise: options.precise), contextLength: hyperparameters.contextLength)
+            pages: pages, layout: CacheLayout(hyperparameters, options), contextLength: hyperparameters.contextLength)
     }
 
     public func makeWorkspace() throws(ModelError) -> Workspace { try Workspace(hyperparameters, options: options) }

@@ -39,7 +39,7 @@ public struct ModelSummary: Sendable {
         architecture = plan.architecture
         hyperparameters = plan.hyperparameters
         packedBytes = plan.bytes
-        cacheBytesPerPage = CacheLayout(plan.hyperparameters, precise: options.precise).bytesPerPage
+        cacheBytesPerPage = CacheLayout(plan.hyperparameters, options).bytesPerPage
         cacheBytesPerToken = cacheBytesPerPage / KVCache.pageTokens
         workspaceBytes = Workspace.bytes(plan.hyperparameters, options: options)
         logitsBytesPerRow = 4 * plan.hyperparameters.vocabularySize

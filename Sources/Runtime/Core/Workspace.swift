@@ -97,6 +97,6 @@ public struct Workspace: ~Copyable {
 
     private static func attentionScratchBytes(_ sizes: Hyperparameters, options: ModelOptions) -> Int {
         Kernels.attentionScratchBytes(
-            members: options.threads, shape: sizes.attentionShape(layer: 0), layer: CacheLayout(sizes, precise: options.precise).shape)
+            members: options.threads, shape: sizes.attentionShape(layer: 0), layer: CacheLayout(sizes, options).shape)
     }
 }

@@ -123,7 +123,8 @@ void ck_join(ck_team *team, float *y, int64_t rows, int64_t width, const float *
 // ------------------------------------------------------------------------------------------------------ attention
 
 enum { CK_PAGE_TOKENS = 32 };
-enum ck_cache { CK_CACHE_F16, CK_CACHE_F32 };
+/// Q8: signed bytes, a half-precision scale for every position and 32 numbers of a key, and for every position's value.
+enum ck_cache { CK_CACHE_F16, CK_CACHE_F32, CK_CACHE_Q8 };
 
 /// A sequence's part of a batch: `tokens` consecutive rows, the first at `position`; page i of the table holds its
 /// positions 32 i ..< 32 i + 32.

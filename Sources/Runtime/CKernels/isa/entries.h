@@ -15,6 +15,8 @@ const ck_table CK_TABLE = {
     .lay_out = lay_out,
     .dense = multiply_dense,
 #endif
+    .split = split,
+    .narrow = narrow,
     .attend = attend,
     .merge = merge,
     .rmsnorm = rmsnorm,

@@ -106,30 +106,113 @@ static void scalar_f32_to_f16(const float *values, uint16_t *target, int64_t cou
     }
 }
 
-static float cached(const ck_cache_layer *layer, const uint8_t *numbers, int64_t index) {
-    if (layer->type == CK_CACHE_F16) return ck_f16_to_f32(((const uint16_t *)(const void *)numbers)[index]);
-    return ((const float *)(const void *)numbers)[index];
+static uint16_t scalar_narrow(const float *x, int64_t count, int8_t *bytes) {
+    int32_t most = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, &x[i], 4);
+        bits &= 0x7fffffff;
+        most = most > bits ? most : bits;
+    }
+    float scale;
+    uint16_t stored = ck_byte_scale(most, &scale);
+    float inverse = scale > 0 ? 1 / scale : 0;
+    for (int64_t i = 0; i < count; i++) {
+        float byte = x[i] * inverse;
+        byte = byte < 127 ? byte : 127;
+        bytes[i] = (int8_t)rintf(byte > -127 ? byte : -127);
+    }
+    return stored;
+}
+
+/// One number in two planes: 128 high + low is nearest to x inverse.
+static int32_t split_one(float x, float inverse, int8_t *high, int8_t *low) {
+    float y = x * inverse, upper = rintf(y * (1.0f / 128));
+    *high = (int8_t)upper;
+    *low = (int8_t)rintf(fmaf(upper, -128, y));
+    return 128 * *high + *low;
+}
+
+static float scalar_split(const float *x, int64_t count, int8_t *to, size_t step, int32_t *sums, size_t sums_step) {
+    int32_t most = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, &x[i], 4);
+        bits &= 0x7fffffff;
+        most = most > bits ? most : bits;
+    }
+    float amax = ck_planes_amax(most), inverse = CK_PLANES / amax;
+    for (int64_t first = 0; first < count; first += CK_CHUNK, to += step, sums += sums_step) {
+        *sums = 0;
+        for (int64_t i = 0; i < CK_CHUNK; i++)
+            *sums += split_one(first + i < count ? x[first + i] : 0, inverse, &to[i], &to[CK_CHUNK + i]);
+    }
+    return amax / CK_PLANES;
+}
+
+static float cached(uint8_t type, const uint8_t *numbers, int64_t index) {
+    if (type == CK_CACHE_F32) return ((const float *)(const void *)numbers)[index];
+    return ck_f16_to_f32(((const uint16_t *)(const void *)numbers)[index]);
+}
+
+/// A query times the key of one position of a page.
+static float scalar_product(const ck_query_tile *tile, int query, const uint8_t *keys, int slot) {
+    float dot = 0;
+    if (tile->type == CK_CACHE_Q8) {
+        for (int chunk = 0; chunk < ck_chunks(tile->key_size); chunk++, keys += CK_KEY_CHUNK_BYTES) {
+            const int8_t *planes = tile->bytes + (chunk * tile->count + query) * 2 * CK_CHUNK;
+            int32_t sum = 0;
+            for (int d = 0; d < CK_CHUNK; d++)
+                sum += (128 * planes[d] + planes[CK_CHUNK + d]) * (keys[(d / 4 * CK_PAGE_TOKENS + slot) * 4 + d % 4] - 128);
+            dot = fmaf((float)sum, cached(CK_CACHE_F16, keys + CK_CHUNK * CK_PAGE_TOKENS, slot), dot);
+        }
+        return dot;
+    }
+    for (int32_t d = 0; d < tile->key_size; d++) {
+        float q = tile->queries[(d / CK_CHUNK * tile->count + query) * CK_CHUNK + d % CK_CHUNK];
+        dot = fmaf(q, cached(tile->type, keys, d * CK_PAGE_TOKENS + slot), dot);
+    }
+    return dot;
+}
+
+/// Weights from ..< to of a block times its values, weights of bytes in 14 bits, their scales taken in.
+static void scalar_values(const ck_query_tile *tile, const float *weights, int32_t from, int32_t to, float *values) {
+    const int32_t padded = ck_padded(tile->value_size);
+    const size_t at = ck_keys_bytes(tile->type, tile->key_size);
+    memset(values, 0, (size_t)padded * 4);
+    if (tile->type != CK_CACHE_Q8) {
+        for (int32_t i = from; i < to; i++)
+            for (int32_t d = 0; d < tile->value_size; d++)
+                values[d] = fmaf(weights[i], cached(tile->type, tile->pages[i / CK_PAGE_TOKENS] + at, (int64_t)(i % CK_PAGE_TOKENS) * padded + d), values[d]);
+        return;
+    }
+    float scaled[CK_BLOCK_TOKENS], amax = 0;
+    for (int32_t i = from; i < to; i++) {
+        scaled[i] = weights[i] * cached(CK_CACHE_F16, tile->pages[i / CK_PAGE_TOKENS] + at + CK_PAGE_TOKENS * (size_t)padded, i % CK_PAGE_TOKENS);
+        amax = amax > scaled[i] ? amax : scaled[i];
+    }
+    amax = amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX;
+    int32_t whole[CK_BLOCK_TOKENS];
+    for (int32_t i = from; i < to; i++) whole[i] = (int32_t)rintf(scaled[i] * (CK_PLANES / amax));
+    for (int32_t d = 0; d < tile->value_size; d++) {
+        int32_t sum = 0;
+        for (int32_t i = from; i < to; i++) {
+            int32_t slot = i % CK_PAGE_TOKENS;
+            sum += whole[i] * ((const int8_t *)tile->pages[i / CK_PAGE_TOKENS] + at)[(slot / 4 * padded + d) * 4 + slot % 4];
+        }
+        values[d] = (float)sum * (amax / CK_PLANES);
+    }
 }
 
 static void scalar_attend(const ck_query_tile *tile, int64_t block, const ck_partial *partial) {
-    const ck_cache_layer *layer = tile->layer;
     const ck_attention_shape *shape = tile->shape;
-    int32_t padded = ck_padded(layer->value_size);
-    size_t values_at = (size_t)CK_PAGE_TOKENS * layer->key_size * ck_cache_number_bytes(layer->type);
     int32_t start = (int32_t)(block * CK_BLOCK_TOKENS);
     for (int query = 0; query < tile->count; query++) {
         float weights[CK_BLOCK_TOKENS], lanes[16] = {0}, maximum = CK_NO_SCORE;
-        float *values = partial->values + (size_t)query * padded;
         int32_t from = tile->first[query] > start ? tile->first[query] - start : 0;
         int32_t to = tile->last[query] - start < CK_BLOCK_TOKENS ? tile->last[query] - start + 1 : CK_BLOCK_TOKENS;
         for (int32_t i = from; i < to; i++) {
-            const uint8_t *keys = ck_cache_head(layer, tile->pages[(start + i) / CK_PAGE_TOKENS], tile->head);
-            float dot = 0;
-            for (int32_t d = 0; d < layer->key_size; d++) {
-                float q = tile->queries[(d / 32 * tile->count + query) * 32 + d % 32];
-                dot = fmaf(q, cached(layer, keys, d * CK_PAGE_TOKENS + i % CK_PAGE_TOKENS), dot);
-            }
-            float score = dot * shape->scale;
+            float score = scalar_product(tile, query, tile->pages[i / CK_PAGE_TOKENS], i % CK_PAGE_TOKENS) * tile->factors[query];
             if (shape->softcap != 0) score = shape->softcap * scalar_tanh(score / shape->softcap);
             weights[i] = score;
             maximum = maximum > score ? maximum : score;
@@ -138,12 +221,7 @@ static void scalar_attend(const ck_query_tile *tile, int64_t block, const ck_par
             weights[i] = scalar_exp(weights[i] - maximum);
             lanes[i % 16] += weights[i];
         }
-        memset(values, 0, (size_t)padded * 4);
-        for (int32_t i = from; i < to; i++) {
-            const uint8_t *page = ck_cache_head(layer, tile->pages[(start + i) / CK_PAGE_TOKENS], tile->head) + values_at;
-            for (int32_t d = 0; d < layer->value_size; d++)
-                values[d] = fmaf(weights[i], cached(layer, page, (int64_t)(i % CK_PAGE_TOKENS) * padded + d), values[d]);
-        }
+        scalar_values(tile, weights, from, to, partial->values + (size_t)query * ck_padded(tile->value_size));
         partial->maximum[query] = maximum;
         partial->sum[query] = fold_lanes(lanes);
     }

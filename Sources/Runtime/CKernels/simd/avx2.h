@@ -129,6 +129,16 @@ INLINE void v_store_bytes(int8_t *p, v16 x) {
     words = _mm256_permute4x64_epi64(words, 0xd8);
     _mm_storeu_si128((void *)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
+INLINE void store_as_bytes(uint8_t *p, __m256i x, __m256i y) {  // integers of 0 ... 127
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x, y), 0xd8);
+    _mm_storeu_si128((void *)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+/// 16 floats within 0 ... 127 x 128 + 127, to the nearest 128 high + low, two bytes without sign.
+INLINE void v_store_weights(uint8_t *high, uint8_t *low, v16 x) {
+    __m256i a = _mm256_cvtps_epi32(x.a), b = _mm256_cvtps_epi32(x.b), below = _mm256_set1_epi32(127);
+    store_as_bytes(high, _mm256_srli_epi32(a, 7), _mm256_srli_epi32(b, 7));
+    store_as_bytes(low, _mm256_and_si256(a, below), _mm256_and_si256(b, below));
+}
 /// The sum of 16 signed bytes, and of 32.
 INLINE int32_t v_sum_16_bytes(const int8_t *p) {
     __m128i biased = _mm_xor_si128(_mm_loadu_si128((const void *)p), _mm_set1_epi8((char)0x80));
@@ -172,11 +182,20 @@ INLINE k_dots k_dot(int code_bits, k_dots dots, k_bytes codes, const int8_t *fou
     if (code_bits == 8) return _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(activations, codes));
     return _mm256_add_epi16(dots, _mm256_maddubs_epi16(codes, activations));
 }
+/// The same with signed codes and numbers of 0 ... 127: 2 x 127 x 128 = 32512.
+INLINE k_dots k_dot_weights(k_dots dots, k_bytes codes, const uint8_t *four) {
+    int32_t word;
+    memcpy(&word, four, 4);
+    (void)dots;
+    return _mm256_maddubs_epi16(_mm256_set1_epi32(word), codes);
+}
 INLINE k_ints k_end(k_ints sum, k_dots dots) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(dots, _mm256_set1_epi16(1)));
 }
 
 INLINE k_ints k_seed(int32_t x) { return _mm256_set1_epi32(x); }
+/// 128 high + low.
+INLINE k_ints k_planes(k_ints high, k_ints low) { return _mm256_add_epi32(_mm256_slli_epi32(high, 7), low); }
 INLINE k_floats k_float(k_ints x) { return _mm256_cvtepi32_ps(x); }
 INLINE k_floats k_zero(void) { return _mm256_setzero_ps(); }
 INLINE k_floats k_set(float x) { return _mm256_set1_ps(x); }

@@ -88,6 +88,12 @@ INLINE int32_t v_fold_most(v16 x) {
 INLINE v16 v_load_ints(const int32_t *p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 /// 16 floats, none beyond +-127, to the nearest bytes.
 INLINE void v_store_bytes(int8_t *p, v16 x) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x))); }
+/// 16 floats within 0 ... 127 x 128 + 127, to the nearest 128 high + low, two bytes without sign.
+INLINE void v_store_weights(uint8_t *high, uint8_t *low, v16 x) {
+    __m512i whole = _mm512_cvtps_epi32(x);
+    _mm_storeu_si128((void *)high, _mm512_cvtepi32_epi8(_mm512_srli_epi32(whole, 7)));
+    _mm_storeu_si128((void *)low, _mm512_cvtepi32_epi8(_mm512_and_si512(whole, _mm512_set1_epi32(127))));
+}
 /// The sum of 16 signed bytes, and of 32.
 INLINE int32_t v_fold_ints(__m128i four) {
     four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
@@ -127,9 +133,17 @@ INLINE k_dots k_dot(int code_bits, k_dots dots, k_bytes codes, const int8_t *fou
     memcpy(&word, four, 4);
     return _mm512_dpbusd_epi32(dots, codes, _mm512_set1_epi32(word));
 }
+/// The same with signed codes and numbers of 0 ... 127.
+INLINE k_dots k_dot_weights(k_dots dots, k_bytes codes, const uint8_t *four) {
+    int32_t word;
+    memcpy(&word, four, 4);
+    return _mm512_dpbusd_epi32(dots, _mm512_set1_epi32(word), codes);
+}
 INLINE k_ints k_end(k_ints sum, k_dots dots) { (void)sum; return dots; }
 
 INLINE k_ints k_seed(int32_t x) { return _mm512_set1_epi32(x); }
+/// 128 high + low.
+INLINE k_ints k_planes(k_ints high, k_ints low) { return _mm512_add_epi32(_mm512_slli_epi32(high, 7), low); }
 INLINE k_floats k_float(k_ints x) { return _mm512_cvtepi32_ps(x); }
 INLINE k_floats k_zero(void) { return _mm512_setzero_ps(); }
 INLINE k_floats k_set(float x) { return _mm512_set1_ps(x); }
