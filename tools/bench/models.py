@@ -74,11 +74,14 @@ class Models:
             source = self.gguf(SMOL, "Q4_1" if kind == "F32" else "F32")
         else:
             source = self.gguf(LARGE, "Q8_0")
+        # `Q4_0-e8` keeps the embedding in Q8_0, which MLX's affine form holds too; llama-quantize's own choice is Q6_K.
+        kind, _, embedding = kind.partition("-")
         # llama-quantize knows MXFP4 for expert layers only; here every matrix of a layer is named one by one.
         rules = ["--tensor-type", "attn=mxfp4", "--tensor-type", "ffn=mxfp4"] if kind == "MXFP4" else []
+        embedding = ["--token-embedding-type", "q8_0"] if embedding else []
         part = path.with_name("." + path.name)
         try:
-            run([self.llama.folder / "llama-quantize", "--allow-requantize", *rules, source, part, "Q8_0" if rules else kind,
+            run([self.llama.folder / "llama-quantize", "--allow-requantize", *rules, *embedding, source, part, "Q8_0" if rules else kind,
                  self.llama.threads], self.llama.folder)
             part.replace(path)
         finally:

@@ -145,6 +145,7 @@ def gap(bench):
     families = [SMOL] if bench.quick else [SMOL, LARGE]
     for family in families:
         for kind in GAP[:2] if bench.quick else GAP:
+            kind += "-e8" if family == LARGE and kind in ("Q4_0", "Q4_1") else ""
             pairs.append((family, kind, lambda family=family, kind=kind: (
                 bench.models.mlx(bench.models.gguf(family, kind)), bench.models.gguf(family, kind)), 0.02))
         pairs.append((family, "groups of 64, and the Q4_1 made of them", lambda family=family: (
