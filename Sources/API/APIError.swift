@@ -91,9 +91,11 @@ extension APIError {
     static let shuttingDown = APIError(
         503, "overloaded", type: "server_error", retryAfter: 30, "the server is shutting down")
 
-    static let busy = APIError(
-        429, "rate_limit_exceeded", type: "server_error", retryAfter: 5,
-        "Server is busy — all inference slots occupied. Try again shortly.")
+    static func busy(retryAfter seconds: Int) -> APIError {
+        APIError(
+            429, "rate_limit_exceeded", type: "server_error", retryAfter: seconds,
+            "Server is busy — all inference slots occupied. Try again shortly.")
+    }
 
     static let internalError = APIError(500, "internal_error", type: "internal_server_error", "Internal server error")
 

@@ -46,11 +46,11 @@ struct BatchingTests {
         let engine = InferenceEngine(options: options)
         try await engine.load(fake: "fake", control: control)
         let streams = try (0..<3).map { _ in try engine.generate(.fake(maximumTokens: 3)) }
-        #expect(throws: EngineError.queueFull(limit: 2)) { try engine.generate(.fake()) }
+        #expect(throws: EngineError.queueFull(limit: 2, retryAfter: 5)) { try engine.generate(.fake()) }
         #expect(engine.status().inFlight == 3)
         control.hold(false)
         for stream in streams { #expect(try await stream.collected().usage.completionTokens == 3) }
-        #expect(throws: EngineError.queueFull(limit: 2), "four together do not fit") {
+        #expect(throws: EngineError.queueFull(limit: 2, retryAfter: 1), "four together do not fit") {
             try engine.generate([GenerationRequest](repeating: .fake(maximumTokens: 3), count: 4))
         }
         #expect(engine.status().inFlight == 0)

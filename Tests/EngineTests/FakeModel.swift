@@ -27,6 +27,7 @@ final class FakeModel: StepModel {
         var isGone: Bool { state.withLock(\.isGone) }
         var steps: [[StepRun]] { state.withLock(\.steps) }
         var stepCount: Int { state.withLock { $0.steps.count } }
+        var computedTokens: Int { steps.reduce(0) { $0 + $1.reduce(0) { $0 + $1.tokens.count } } }
         /// No step begins until this is called again with false.
         func hold(_ held: Bool) { state.withLock { $0.isHeld = held } }
     }
@@ -36,13 +37,16 @@ final class FakeModel: StepModel {
     private struct Slot {
         var tokens: [Int32] = []
         var pages = 0
+        var keptTokens = 0
     }
 
     let vocabularySize: Int
     let maximumStepTokens: Int
     let pageTokens = 32
     let totalPages: Int
-    private(set) var freePages: Int
+    private var freePages: Int
+    let isExact: Bool
+    private var kept: Set<[Int32]> = []  // whole pages from the beginning of a sequence
     private let control: Control
     private let rule: Rule
     private let stepMicroseconds: UInt32
@@ -51,7 +55,11 @@ final class FakeModel: StepModel {
     private var rows: [[Float]] = []
     private var current: UnsafeMutableBufferPointer<Float>
 
-    init(pages: Int, vocabularySize: Int, maximumStepTokens: Int, stepMicroseconds: UInt32, control: Control, rule: @escaping Rule) {
+    init(
+        pages: Int, vocabularySize: Int, maximumStepTokens: Int, stepMicroseconds: UInt32, isExact: Bool = true, control: Control,
+        rule: @escaping Rule
+    ) {
+        self.isExact = isExact
         totalPages = pages
         freePages = pages
         self.vocabularySize = vocabularySize
@@ -67,11 +75,17 @@ final class FakeModel: StepModel {
         control.state.withLock { $0.isGone = true }
     }
 
-    func open() -> Int {
+    var reservedPages: Int { totalPages - freePages }
+    var touchedPages: Int { totalPages - freePages }
+
+    func open(beginning tokens: [Int32], capacity: Int) -> (slot: Int, held: Int)? {
+        let pages = (capacity + pageTokens - 1) / pageTokens
+        guard pages <= freePages else { return nil }
+        freePages -= pages
         nextSlot += 1
-        slots[nextSlot] = Slot()
+        slots[nextSlot] = Slot(pages: pages)
         control.state.withLock { $0.openSlots += 1 }
-        return nextSlot
+        return (nextSlot, adopt(nextSlot, beginning: tokens))
     }
 
     func close(_ slot: Int) {
@@ -80,13 +94,30 @@ final class FakeModel: StepModel {
         control.state.withLock { $0.openSlots -= 1 }
     }
 
-    func reserve(_ slot: Int, tokens: Int) -> Bool {
-        guard let old = slots[slot] else { return false }
-        let more = (old.tokens.count + tokens + pageTokens - 1) / pageTokens - old.pages
-        if more > freePages { return false }
-        freePages -= more
-        slots[slot]?.pages += more
-        return true
+    func adopt(_ slot: Int, beginning tokens: [Int32]) -> Int {
+        guard let old = slots[slot] else { return 0 }
+        if !tokens.starts(with: old.tokens) { control.note("a sequence that does not continue what it holds") }
+        var count = old.tokens.count
+        for pages in stride(from: count / pageTokens + 1, to: tokens.count / pageTokens + 1, by: 1) {
+            guard pages * pageTokens < tokens.count, kept.contains(Array(tokens[..<(pages * pageTokens)])) else { break }
+            count = pages * pageTokens
+        }
+        slots[slot]?.tokens = Array(tokens[..<count])
+        return count
+    }
+
+    func keep(_ slot: Int, tokens: [Int32], count: Int) {
+        guard let old = slots[slot] else { return control.note("kept slot \(slot), which is not open") }
+        if count > old.tokens.count || old.tokens[..<count] != tokens[..<count] { control.note("kept what was not computed") }
+        for pages in stride(from: 1, through: count / pageTokens, by: 1) { kept.insert(Array(tokens[..<(pages * pageTokens)])) }
+        slots[slot]?.keptTokens = count / pageTokens * pageTokens
+    }
+
+    func rewind(_ slot: Int, to count: Int) {
+        guard let old = slots[slot], count <= old.tokens.count, count >= old.keptTokens else {
+            return control.note("rewound to what is not held, or kept")
+        }
+        slots[slot]?.tokens.removeLast(old.tokens.count - count)
     }
 
     func forward(_ runs: [StepRun]) {
@@ -98,13 +129,16 @@ final class FakeModel: StepModel {
         for run in runs {
             guard var slot = slots[run.slot] else { return control.note("slot \(run.slot) is not open") }
             if run.tokens.isEmpty { control.note("a run without tokens") }
+            let before = slot.tokens.count
             slot.tokens += run.tokens
             if slot.tokens.count > slot.pages * pageTokens { control.note("more positions than were reserved") }
             slots[run.slot] = slot
-            guard run.wantsLogits else { continue }
-            var logits = [Float](repeating: 0, count: vocabularySize)
-            rule(slot.tokens, &logits)
-            rows.append(logits)
+            if run.rows != 0, run.rows != 1, run.rows != run.tokens.count { control.note("rows of some tokens only") }
+            for count in stride(from: before + run.tokens.count - run.rows + 1, through: slot.tokens.count, by: 1) {
+                var logits = [Float](repeating: 0, count: vocabularySize)
+                rule(Array(slot.tokens[..<count]), &logits)
+                rows.append(logits)
+            }
         }
         control.state.withLock { $0.steps.append(runs) }
     }
@@ -174,7 +208,8 @@ extension InferenceEngine {
     func load(
         fake id: String, _ rule: @escaping FakeModel.Rule = Rules.alphabet, context: Int = 1024, pages: Int? = nil,
         vocabularySize: Int = 300,
-        maximumStepTokens: Int = 64, stepMicroseconds: UInt32 = 0, control: FakeModel.Control = .init()
+        maximumStepTokens: Int = 64, stepMicroseconds: UInt32 = 0, isExact: Bool = true,
+        control: FakeModel.Control = .init()
     ) async throws(EngineError) -> LoadReport {
         try await load(id) { progress in
             progress(0.5)
@@ -185,7 +220,7 @@ extension InferenceEngine {
             return LoadedModel(info: info, tokenizer: tokenizer, weightBytes: 1000, bytesPerPage: 10) { granted in
                 FakeModel(
                     pages: pages ?? granted, vocabularySize: vocabularySize, maximumStepTokens: maximumStepTokens,
-                    stepMicroseconds: stepMicroseconds, control: control, rule: rule)
+                    stepMicroseconds: stepMicroseconds, isExact: isExact, control: control, rule: rule)
             }
         }
     }

@@ -65,6 +65,31 @@ struct TinyModelTests {
         #expect(engine.status().statistics.errors == 0 && engine.status().inFlight == 0)
     }
 
+    /// The same conversations with and without guessing and reuse: tokens and log-probabilities, bit for bit.
+    @Test(arguments: paths)
+    func reuseAndGuessingChangeNoBit(_ path: String) async throws {
+        let opened = try Opened(path)
+        var plain = EngineOptions()
+        (plain.reusesPrefixes, plain.speculation) = (false, .off)
+        let without = InferenceEngine(options: plain)
+        _ = try await without.load("tiny") { _ in try opened.loaded("tiny") }
+        let with = try await engine(opened)
+        for turn in 0..<4 {
+            for seed in 0..<3 {
+                var request = request(2 + turn, opened.tokenizer)  // each begins with the one before
+                request.prompt = Array(request.prompt.prefix(400)) + request.prompt.suffix(seed)
+                request.maximumTokens = min(60, opened.model.hyperparameters.contextLength - request.prompt.count - 1)
+                request.sampling.temperature = [0, 0.3, 1][seed]
+                request.sampling.repetitionPenalty = seed == 2 ? 0.8 : 1
+                let answers = [try await with.generate(request).collected(), try await without.generate(request).collected()]
+                #expect(answers[0].tokens == answers[1].tokens && answers[0].text == answers[1].text, "turn \(turn), seed \(seed)")
+            }
+        }
+        let statistics = with.status().statistics
+        #expect(statistics.cachedTokens > 200 && statistics.proposedTokens > 0)
+        #expect(without.status().statistics.cachedTokens == 0)
+    }
+
     @Test(arguments: paths)
     func greedyTextIsWhatTheModelSaysStepByStep(_ path: String) async throws {
         let opened = try Opened(path)

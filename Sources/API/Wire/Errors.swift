@@ -27,7 +27,8 @@ extension APIError {
             return APIError(
                 503, "no-model-loaded", type: "server_error", alternativeCode: "model_not_ready", retryAfter: 5,
                 "No model loaded: it was unloaded during the request")
-        case .queueFull: return .busy
+        case .queueFull(_, let seconds): return .busy(retryAfter: seconds)
+        case .readerTooSlow: return APIError(503, "overloaded", type: "server_error", retryAfter: 5, error.description)
         case .contextExceeded(let tokens, let maximum): return .contextExceeded("messages", tokens: tokens, context: maximum)
         case .insufficientMemory: return outOfMemory(error.description)
         case .invalidRequest(let problem):

@@ -13,7 +13,10 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     case modelNotFound(String)
     /// The model was unloaded while the request waited or ran.
     case modelUnloaded(String, UnloadReason)
-    case queueFull(limit: Int)
+    /// `retryAfter`: seconds in which a place may have become free, by the pace of late.
+    case queueFull(limit: Int, retryAfter: Int)
+    /// The reader of the answer took so few of its events that so many were waiting.
+    case readerTooSlow(events: Int)
     /// The prompt leaves no room for one new token.
     case contextExceeded(promptTokens: Int, maximum: Int)
     case insufficientMemory(neededBytes: Int, availableBytes: Int)
@@ -30,6 +33,7 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
         case .modelNotFound: "model_not_found"
         case .modelUnloaded: "model_unloaded"
         case .queueFull: "queue_full"
+        case .readerTooSlow: "reader_too_slow"
         case .contextExceeded: "context_length_exceeded"
         case .insufficientMemory: "insufficient_memory"
         case .invalidRequest: "invalid_request"
@@ -45,7 +49,8 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
         case .modelNotFound(let id): "\(ModelError.quoted(id)): not loaded (other models are)"
         case .modelUnloaded(let id, .memory): "\(ModelError.quoted(id)): unloaded during the request to free memory"
         case .modelUnloaded(let id, _): "\(ModelError.quoted(id)): unloaded during the request"
-        case .queueFull(let limit): "engine: \(limit) requests are waiting already (try again shortly)"
+        case .queueFull(let limit, let seconds): "engine: \(limit) requests are waiting already (try again in \(seconds) s)"
+        case .readerTooSlow(let events): "answer: given up with \(events) events unread (read it as it comes)"
         case .contextExceeded(let prompt, let maximum):
             "prompt: \(prompt) tokens leave no room for an answer in a context of \(maximum) (shorten the prompt)"
         case .insufficientMemory(let needed, let available):

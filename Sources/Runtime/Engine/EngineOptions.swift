@@ -6,8 +6,24 @@ public struct EngineOptions: Sendable, Equatable {
     public var parallel = 4
     /// Requests waiting at the same time; more are refused.
     public var queue = 64
-    /// Prompt tokens per step while other answers are being written: what a long prompt may delay their next token.
-    public var promptTokensBesideDecodes = 128
+    /// Prompt tokens per step while other answers are being written, which delay their next token; nil: as many as take
+    /// about `promptPause`, by the pace measured while working.
+    public var promptTokensBesideDecodes: Int?
+    /// Seconds that a part of a prompt may delay the next token of other answers: short enough to be read over, and long
+    /// enough for parts that are computed at nearly the speed of whole prompts.
+    public static let promptPause = 0.05
+    /// Full pages of the cache are kept for later prompts that begin with the same tokens.
+    public var reusesPrefixes = true
+    public var speculation = Speculation.automatic
+    /// Events of one answer that may wait to be read; who falls further behind loses the answer.
+    public var unreadEvents = 4096
+
+    /// Whether next tokens are guessed from the text itself and verified together. The answers are the same either way.
+    public enum Speculation: String, Sendable, CaseIterable {
+        case off
+        /// Where it pays, by measured pace and by how often guesses were right; never with more than four answers at once.
+        case automatic
+    }
     /// The share of all memory above which nothing more is loaded, in percent.
     public var memoryLimitPercent = 90
 

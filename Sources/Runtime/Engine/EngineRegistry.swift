@@ -2,6 +2,7 @@
 final class EngineRegistry: Sendable {
     private struct State {
         var records: [String: ModelRecord] = [:]
+        var unloading: [String: EngineError.UnloadReason] = [:]
         var loading: [String: LoadingStatus] = [:]
         var isShuttingDown = false
         var nextNumber: UInt64 = 0
@@ -32,6 +33,7 @@ final class EngineRegistry: Sendable {
         let found = state.withLock { state -> Result<ModelRecord, EngineError> in
             if state.isShuttingDown { return .failure(.shuttingDown) }
             if let record = state.records[id] { return .success(record) }
+            if let reason = state.unloading[id] { return .failure(.modelUnloaded(id, reason)) }
             return .failure(state.records.isEmpty ? .noModelLoaded : .modelNotFound(id))
         }
         return try found.get()
@@ -63,11 +65,17 @@ final class EngineRegistry: Sendable {
         }
     }
 
-    /// From here on the model is not found.
-    func remove(_ record: ModelRecord) {
-        state.withLock { _ = $0.records.removeValue(forKey: record.model.id) }
+    /// From here on the model is being unloaded, for which requests are refused.
+    func remove(_ record: ModelRecord, reason: EngineError.UnloadReason) {
+        state.withLock {
+            $0.records[record.model.id] = nil
+            $0.unloading[record.model.id] = reason
+        }
         record.close()
     }
+
+    /// From here on the model is not found.
+    func endUnloading(_ record: ModelRecord) { state.withLock { $0.unloading[record.model.id] = nil } }
 
     func status() -> EngineStatus {
         let time = Clock.seconds

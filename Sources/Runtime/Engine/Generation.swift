@@ -24,12 +24,22 @@ final class Generation {
     let submission: Submission
     private(set) var tokens: [Int32]  // prompt, then what was sampled
     var slot: Int?  // its sequence in the cache, once it has started
+    /// Tokens that its sequence holds.
+    var computed = 0
+    /// Guesses at its next tokens; nil where none are wanted.
+    var speculator: Speculator?
+    /// Tokens guessed and verified, and those of them that were right.
+    private(set) var guesses = (proposed: 0, accepted: 0)
+    private(set) var lastSampled: Int32 = -1
+    /// True once the reader has fallen so far behind that its stream was given up.
+    private(set) var isUnread = false
 
     private var sampler: SamplerChain
     private var decoder: StreamDecoder
     private var stop: StopMatcher
     private var endOfGeneration: Set<Int32>
     private var completionTokens = 0
+    private var cachedTokens = 0
     private var startedAt: Double?
     private var firstTokenAt: Double?
     private var lastTokenAt: Double?
@@ -50,11 +60,25 @@ final class Generation {
         endOfGeneration = request.ignoresEndOfGeneration ? [] : tokenizer.endOfGeneration
     }
 
-    var usage: Usage { Usage(promptTokens: submission.request.prompt.count, completionTokens: completionTokens) }
+    var usage: Usage {
+        Usage(promptTokens: submission.request.prompt.count, completionTokens: completionTokens, cachedTokens: cachedTokens)
+    }
+
+    /// New tokens that may still come.
+    var tokensLeft: Int { submission.newTokens - completionTokens }
+    var isReadingPrompt: Bool { completionTokens == 0 }
 
     func start(at time: Double) {
         startedAt = time
         submission.events.yield(.started(promptTokens: submission.request.prompt.count))
+    }
+
+    /// So many tokens of the prompt need not be computed.
+    func found(cached count: Int) { cachedTokens += count }
+
+    func guessed(_ proposed: Int, right accepted: Int) {
+        guesses.proposed += proposed
+        guesses.accepted += accepted
     }
 
     /// Takes the logits after the last token and chooses the next one. Returns why the answer has ended, or nil while it goes on.
@@ -70,6 +94,7 @@ final class Generation {
         if firstTokenAt == nil { firstTokenAt = now }
         lastTokenAt = now
         completionTokens += 1
+        lastSampled = id
         if endOfGeneration.contains(id) {
             emit(stop.append(decoder.finish()) + stop.finish(), all: true)
             return .stop
@@ -103,7 +128,7 @@ final class Generation {
         if text.isEmpty && count == 0 { return }
         let ready = held.prefix(count).map(\.logprob)
         held.removeFirst(count)
-        submission.events.yield(.text(text, ready))
+        if case .dropped = submission.events.yield(.text(text, ready)) { isUnread = true }
     }
 
     func finish(_ reason: FinishReason, active: Int, at time: Double) {
@@ -111,9 +136,9 @@ final class Generation {
         timings.queue = (startedAt ?? time) - submission.submittedAt
         if let startedAt { timings.prefill = (firstTokenAt ?? time) - startedAt }
         if let firstTokenAt { timings.decode = (lastTokenAt ?? time) - firstTokenAt }
-        let (usage, final) = (usage, timings)
-        submission.record.ended(active: active) { $0.finished(reason, usage, final, at: time) }
-        submission.totals.change { $0.finished(reason, usage, final, at: time) }
+        let (usage, guesses, final) = (usage, guesses, timings)
+        submission.record.ended(active: active) { $0.finished(reason, usage, guesses, final, at: time) }
+        submission.totals.change { $0.finished(reason, usage, guesses, final, at: time) }
         submission.events.yield(.finished(reason, usage, final))
         submission.events.finish()
     }

@@ -12,6 +12,8 @@ public struct GenerationRequest: Sendable {
     public var topLogprobs: Int?
     /// Goes on past the tokens that end an answer; for measurements.
     public var ignoresEndOfGeneration = false
+    /// False: no guessing ahead for this answer; nil: as the engine is set. It makes no difference to the answer.
+    public var speculates: Bool?
 
     public init(model: String, prompt: [Int32]) {
         self.model = model

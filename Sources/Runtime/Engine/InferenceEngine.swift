@@ -105,7 +105,7 @@ public actor InferenceEngine {
 
     private func remove(_ record: ModelRecord, grace: Duration, reason: EngineError.UnloadReason) async -> UnloadReport {
         let id = record.model.id
-        registry.remove(record)
+        registry.remove(record, reason: reason)
         await withCheckedContinuation { continuation in
             let error: EngineError = reason == .shutdown ? .shuttingDown : .modelUnloaded(id, reason)
             let told = thread.post(
@@ -113,6 +113,7 @@ public actor InferenceEngine {
             if !told { continuation.resume() }
         }
         MemoryGuard.releaseFreed()
+        registry.endUnloading(record)
         places[id] = nil
         return UnloadReport(id: id, freedBytes: record.model.memoryBytes)
     }
@@ -161,7 +162,8 @@ public actor InferenceEngine {
 
     private nonisolated func begin(_ request: GenerationRequest, _ record: ModelRecord) -> GenerationStream {
         let id = registry.number()
-        let (events, continuation) = AsyncThrowingStream.makeStream(of: GenerationEvent.self, throwing: (any Error).self)
+        let (events, continuation) = AsyncThrowingStream.makeStream(
+            of: GenerationEvent.self, throwing: (any Error).self, bufferingPolicy: .bufferingOldest(max(16, options.unreadEvents)))
         let cancel: @Sendable () -> Void = { [thread] in thread.post(.cancel(id)) }
         continuation.onTermination = { if case .cancelled = $0 { cancel() } }
         let room = record.model.contextLength - request.prompt.count

@@ -7,7 +7,8 @@ final class ModelRecord: Sendable {
         var active = 0  // running
         var isOpen = true
         var lastUsedAt: Double?
-        var mostPages = 0
+        var reservedPages = 0
+        var touchedPages = 0
         var statistics = Statistics()
     }
 
@@ -31,8 +32,10 @@ final class ModelRecord: Sendable {
     /// Takes places for so many requests, all or none.
     func enter(_ count: Int) throws(EngineError) {
         let problem = counters.withLock { counters -> EngineError? in
-            guard counters.isOpen else { return .modelNotFound(model.id) }
-            guard counters.inFlight + count <= maximumActive + maximumQueued else { return .queueFull(limit: maximumQueued) }
+            guard counters.isOpen else { return .modelUnloaded(model.id, .manual) }
+            guard counters.inFlight + count <= maximumActive + maximumQueued else {
+                return .queueFull(limit: maximumQueued, retryAfter: Self.pause(counters.statistics, maximumActive))
+            }
             counters.inFlight += count
             counters.lastUsedAt = Clock.epochSeconds
             return nil
@@ -40,13 +43,26 @@ final class ModelRecord: Sendable {
         if let problem { throw problem }
     }
 
+    /// Whole seconds until one of `active` running answers ends, by how long answers took of late: 1 to 60, and 5 before
+    /// anything is known.
+    private static func pause(_ statistics: Statistics, _ active: Int) -> Int {
+        let work = statistics.averageWork
+        return work == 0 ? 5 : Int(min(max(work / Double(max(1, active)), 1), 60).rounded(.up))
+    }
+
+    /// What the queue refuses with.
+    var queueFull: EngineError {
+        .queueFull(limit: maximumQueued, retryAfter: counters.withLock { Self.pause($0.statistics, maximumActive) })
+    }
+
     /// Refuses requests from now on.
     func close() { counters.withLock { $0.isOpen = false } }
 
-    func stepped(tokens: Int, active: Int, pagesInUse: Int, at time: Double) {
+    func stepped(tokens: Int, active: Int, reservedPages: Int, touchedPages: Int, at time: Double) {
         counters.withLock {
             $0.active = active
-            $0.mostPages = max($0.mostPages, pagesInUse)
+            $0.reservedPages = reservedPages
+            $0.touchedPages = touchedPages
             if tokens > 0 { $0.statistics.stepped(tokens: tokens, at: time) }
         }
     }
@@ -61,12 +77,15 @@ final class ModelRecord: Sendable {
     }
 
     /// Pages of the cache cost memory when they are first written; this is what they may still come to take.
-    var untouchedCacheBytes: Int { counters.withLock { cacheBytes - min(cacheBytes, $0.mostPages * bytesPerPage) } }
+    var untouchedCacheBytes: Int { counters.withLock { cacheBytes - min(cacheBytes, $0.touchedPages * bytesPerPage) } }
 
     func status(at time: Double) -> ModelStatus {
         counters.withLock { counters in
             ModelStatus(
                 model: model, inFlight: counters.inFlight, active: min(counters.active, counters.inFlight), maximumActive: maximumActive,
+                cache: CacheFigures(
+                    totalBytes: cacheBytes, reservedBytes: counters.inFlight == 0 ? 0 : counters.reservedPages * bytesPerPage,
+                    touchedBytes: counters.touchedPages * bytesPerPage),
                 lastUsedAt: counters.lastUsedAt, throughput: counters.statistics.throughput(at: time),
                 requestsPerMinute: counters.statistics.requestsPerMinute(at: time), statistics: counters.statistics.unshared())
         }
@@ -88,6 +107,16 @@ public struct ServedModel: Sendable {
     public var id: String { info.id }
 }
 
+/// Bytes of a model's cache of keys and values.
+public struct CacheFigures: Sendable, Equatable {
+    /// That it may ever take.
+    public let totalBytes: Int
+    /// Promised to the requests that run, for their longest possible answers.
+    public let reservedBytes: Int
+    /// Ever written, which is what it takes of the machine's memory.
+    public let touchedBytes: Int
+}
+
 /// A model and its counters at one moment.
 public struct ModelStatus: Sendable {
     public let model: ServedModel
@@ -96,6 +125,7 @@ public struct ModelStatus: Sendable {
     /// Requests running.
     public let active: Int
     public let maximumActive: Int
+    public let cache: CacheFigures
     public let lastUsedAt: Double?  // seconds since 1970
     /// Tokens per second of all its answers together, over the last few seconds.
     public let throughput: Double

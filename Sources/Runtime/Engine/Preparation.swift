@@ -56,7 +56,7 @@ struct Preparation: Sendable {
         let record = ModelRecord(
             model: model, key: key, cachePages: step.totalPages, bytesPerPage: loaded.bytesPerPage,
             maximumActive: min(parallel, step.maximumStepTokens), maximumQueued: max(0, options.queue))
-        return Resident(step, record: record, totals: registry.totals, promptTokensBesideDecodes: options.promptTokensBesideDecodes)
+        return Resident(step, record: record, totals: registry.totals, options: options)
     }
 
     /// Memory below the limit that nobody holds or may come to claim.

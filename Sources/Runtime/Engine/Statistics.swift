@@ -6,6 +6,7 @@ public struct Statistics: Sendable, Equatable {
         var promptTokensPerSecond: Double?
         var firstToken: Double
         var total: Double
+        var work: Double  // total without the time in the queue
     }
 
     private struct Second: Sendable, Equatable {
@@ -37,6 +38,11 @@ public struct Statistics: Sendable, Equatable {
     public private(set) var cancelled = 0
     public private(set) var promptTokens = 0
     public private(set) var completionTokens = 0
+    /// Of the prompt tokens, those that were found in the cache.
+    public private(set) var cachedTokens = 0
+    /// Tokens that were guessed and verified, and those of them that were right.
+    public private(set) var proposedTokens = 0
+    public private(set) var acceptedTokens = 0
     private var samples: [Sample] = []  // a ring once it is full
     private var nextSample = 0
     private var seconds = [Second](repeating: Second(), count: 64)  // a ring, by number mod 64
@@ -54,8 +60,12 @@ public struct Statistics: Sendable, Equatable {
     /// Tokens that one step has sampled, at `time` seconds of a monotonic clock.
     mutating func stepped(tokens: Int, at time: Double) { touch(time) { $0.tokens += tokens } }
 
-    mutating func finished(_ reason: FinishReason, _ usage: Usage, _ timings: Timings, at time: Double) {
+    mutating func finished(
+        _ reason: FinishReason, _ usage: Usage, _ guesses: (proposed: Int, accepted: Int), _ timings: Timings, at time: Double
+    ) {
         ended(usage, at: time)
+        proposedTokens += guesses.proposed
+        acceptedTokens += guesses.accepted
         if reason == .cancelled {
             cancelled += 1
             return
@@ -63,7 +73,7 @@ public struct Statistics: Sendable, Equatable {
         let sample = Sample(
             tokensPerSecond: timings.decode > 0 ? timings.decodeTokensPerSecond(usage) : nil,
             promptTokensPerSecond: timings.prefill > 0 ? timings.promptTokensPerSecond(usage) : nil,
-            firstToken: timings.firstToken, total: timings.total)
+            firstToken: timings.firstToken, total: timings.total, work: timings.total - timings.queue)
         if samples.count < Self.keptSamples { samples.append(sample) } else { samples[nextSample] = sample }
         nextSample = (nextSample + 1) % Self.keptSamples
     }
@@ -77,6 +87,7 @@ public struct Statistics: Sendable, Equatable {
         requests += 1
         promptTokens += usage.promptTokens
         completionTokens += usage.completionTokens
+        cachedTokens += usage.cachedTokens
         touch(time) { $0.requests += 1 }
     }
 
@@ -92,6 +103,10 @@ public struct Statistics: Sendable, Equatable {
     public var promptTokensPerSecond: Distribution { Distribution(samples.compactMap(\.promptTokensPerSecond)) }
     /// From request to first token, in seconds.
     public var timeToFirstToken: Distribution { Distribution(samples.map(\.firstToken)) }
+    /// Seconds from start to end of the answers' work, without waiting, averaged over the last ones.
+    var averageWork: Double {
+        samples.isEmpty ? 0 : samples.reduce(0) { $0 + $1.work } / Double(samples.count)
+    }
     /// From request to last token, in seconds.
     public var totalTime: Distribution { Distribution(samples.map(\.total)) }
     public var errorRate: Double { requests == 0 ? 0 : Double(errors) / Double(requests) }

@@ -42,13 +42,15 @@ enum WorkerThread {
         let result = Locked<Value?>(nil)
         await withCheckedContinuation { continuation in
             let started = start(name: name) {
-                let value = body()
-                result.withLock { $0 = value }
+                result.withLock { $0 = body() }  // nothing of it stays on this thread
                 continuation.resume()
             }
             if !started { continuation.resume() }
         }
-        return result.withLock { $0 }
+        return result.withLock { value in
+            defer { value = nil }
+            return value
+        }
     }
 
     private final class Start: Sendable {

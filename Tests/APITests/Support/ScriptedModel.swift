@@ -70,9 +70,10 @@ private final class ScriptedStep: StepModel {
     let maximumStepTokens = 64
     let pageTokens = 32
     let totalPages: Int
-    private(set) var freePages: Int
+    let isExact = true
+    private var freePages: Int
     private let script: Script
-    private var slots: [Int: (said: Int, pages: Int)] = [:]
+    private var slots: [Int: (count: Int, said: Int, pages: Int)] = [:]
     private var nextSlot = 0
     private var rows: [[Float]] = []
 
@@ -82,38 +83,51 @@ private final class ScriptedStep: StepModel {
         freePages = pages
     }
 
-    func open() -> Int {
+    var reservedPages: Int { totalPages - freePages }
+    var touchedPages: Int { totalPages - freePages }
+
+    func open(beginning tokens: [Int32], capacity: Int) -> (slot: Int, held: Int)? {
+        let pages = (capacity + pageTokens - 1) / pageTokens
+        guard pages <= freePages else { return nil }
+        freePages -= pages
         nextSlot += 1
-        slots[nextSlot] = (0, 0)
-        return nextSlot
+        slots[nextSlot] = (0, 0, pages)
+        return (nextSlot, 0)
     }
 
     func close(_ slot: Int) {
         if let old = slots.removeValue(forKey: slot) { freePages += old.pages }
     }
 
-    func reserve(_ slot: Int, tokens: Int) -> Bool {
-        let pages = (tokens + pageTokens - 1) / pageTokens
-        guard pages <= freePages else { return false }
-        freePages -= pages
-        slots[slot]?.pages += pages
-        return true
+    func adopt(_ slot: Int, beginning tokens: [Int32]) -> Int { slots[slot]?.count ?? 0 }
+    func keep(_ slot: Int, tokens: [Int32], count: Int) {}
+
+    func rewind(_ slot: Int, to count: Int) {
+        guard let old = slots[slot] else { return }
+        slots[slot]?.said -= old.count - count
+        slots[slot]?.count = count
     }
 
     func forward(_ runs: [StepRun]) {
         script.step()
-        let isPrompt = runs.contains { $0.tokens.count > 1 }
+        let isPrompt = runs.contains { $0.tokens.count > $0.rows }
         usleep(script.microsecondsPerStep + (isPrompt ? script.microsecondsForPrompt : 0))
-        rows = runs.filter(\.wantsLogits).map { run in
-            let said = slots[run.slot]?.said ?? 0
-            slots[run.slot]?.said += 1
-            if let limit = script.failsAfter, said >= limit { return [Float](repeating: .nan, count: vocabularySize) }
-            var row = [Float](repeating: 0, count: vocabularySize)
-            row[Int(UInt8(ascii: "z"))] = 20  // the second choice, always
-            let place = script.isEndless ? said % script.text.count : said
-            row[place < script.text.count ? Int(script.text[place]) : Int(Script.end)] = 40
-            return row
+        rows = []
+        for run in runs {
+            slots[run.slot]?.count += run.tokens.count
+            for _ in 0..<run.rows { rows.append(nextRow(of: run.slot)) }
         }
+    }
+
+    private func nextRow(of slot: Int) -> [Float] {
+        let said = slots[slot]?.said ?? 0
+        slots[slot]?.said += 1
+        if let limit = script.failsAfter, said >= limit { return [Float](repeating: .nan, count: vocabularySize) }
+        var row = [Float](repeating: 0, count: vocabularySize)
+        row[Int(UInt8(ascii: "z"))] = 20  // the second choice, always
+        let place = script.isEndless ? said % script.text.count : said
+        row[place < script.text.count ? Int(script.text[place]) : Int(Script.end)] = 40
+        return row
     }
 
     func logits(_ row: Int) -> UnsafeBufferPointer<Float> {

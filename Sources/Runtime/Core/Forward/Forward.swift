@@ -6,7 +6,7 @@ extension Model {
     /// Shapes: rows are the batch's tokens, run after run. At most `options.maximumBatchTokens` of them; the cache has
     /// pages reserved for all; token ids are below the vocabulary size.
     public func forward(_ batch: borrowing Batch, cache: inout KVCache, workspace: inout Workspace) {
-        var rows = place(batch, cache, workspace)
+        var rows = place(batch, &cache, workspace)
         let runs = UnsafeBufferPointer(start: workspace.runs, count: batch.runs.count)
         let hidden = workspace.hidden  // [rows, hidden]
 
@@ -31,7 +31,7 @@ extension Model {
 
     /// Lists the runs for the kernels and lays out the angles of every row's position.
     /// - Returns: the number of rows.
-    private func place(_ batch: borrowing Batch, _ cache: borrowing KVCache, _ workspace: borrowing Workspace) -> Int {
+    private func place(_ batch: borrowing Batch, _ cache: inout KVCache, _ workspace: borrowing Workspace) -> Int {
         var row = 0
         for (index, run) in batch.runs.enumerated() {
             precondition(!run.tokens.isEmpty && row + run.tokens.count <= workspace.rows, "a batch is at most what the workspace holds")
