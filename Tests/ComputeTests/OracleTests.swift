@@ -43,7 +43,11 @@ import Weights
         let architecture = try Architecture.named(in: source.metadata)
         let folder = NSTemporaryDirectory() + "lmx-oracle-\(ProcessInfo.processInfo.processIdentifier)-\(tiny.architecture)-\(tiny.form)"
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let conversion = try Conversion(source, layout: architecture.layout, modelType: architecture.huggingFaceNames[0])
+        let conversion = try Conversion(
+            source,
+            ConversionArchitecture(
+                layout: architecture.layout, ggufName: architecture.ggufNames[0], modelType: architecture.huggingFaceNames[0]),
+            ConversionOptions(target: .mlx))
         #expect(try conversion.run(to: folder).isExact)
         let moved = try ModelSources.open(folder)
 

@@ -1,19 +1,26 @@
+import Formats
 import Weights
 
 /// The layouts of the tiny models' architectures, written out here because this module does not know the runtime's.
 enum ConversionLayouts {
-    static func layout(of architecture: String) -> (layout: CheckpointLayout, modelType: String)? {
+    static func architecture(of metadata: Metadata) -> ConversionArchitecture? {
+        guard let (layout, gguf, modelType) = layout(of: metadata.architecture) else { return nil }
+        return ConversionArchitecture(
+            layout: layout, ggufName: gguf, modelType: metadata.dialect == .gguf ? modelType : metadata.architecture)
+    }
+
+    private static func layout(of architecture: String) -> (layout: CheckpointLayout, gguf: String, modelType: String)? {
         switch architecture {
-        case "llama": (CheckpointLayout(rows: decoder(), interleavesQueryKeyRows: true), "llama")
-        case "qwen2": (CheckpointLayout(rows: decoder()), "qwen2")
-        case "qwen3": (CheckpointLayout(rows: decoder() + headNorms), "qwen3")
-        case "gemma3":
+        case "llama", "mistral": (CheckpointLayout(rows: decoder(), interleavesQueryKeyRows: true), "llama", "llama")
+        case "qwen2": (CheckpointLayout(rows: decoder()), "qwen2", "qwen2")
+        case "qwen3": (CheckpointLayout(rows: decoder() + headNorms), "qwen3", "qwen3")
+        case "gemma3", "gemma3_text":
             (
                 CheckpointLayout(
                     rows: decoder(feedForwardNorm: "pre_feedforward_layernorm") + headNorms + [
                         .init(.attentionPostNorm, "blk.#.post_attention_norm", block + "post_attention_layernorm"),
                         .init(.feedForwardPostNorm, "blk.#.post_ffw_norm", block + "post_feedforward_layernorm"),
-                    ], addsOneToNorms: true), "gemma3_text"
+                    ], addsOneToNorms: true), "gemma3", "gemma3_text"
             )
         default: nil
         }

@@ -4,19 +4,23 @@ import TestSupport
 import Testing
 import Weights
 
-/// A tiny GGUF file, converted into a folder that goes away with this value.
-private final class Converted {
+/// A model, converted into a folder or file that goes away with this value.
+final class Converted {
     let source: any ModelSource
     let layout: CheckpointLayout
     let conversion: Conversion
     let folder: String
 
-    init(_ name: String) throws {
-        source = try ModelSources.open("\(Corpus.testdata)/tiny/\(name).gguf")
-        let (layout, modelType) = try #require(ConversionLayouts.layout(of: source.metadata.architecture))
-        self.layout = layout
-        conversion = try Conversion(source, layout: layout, modelType: modelType)
-        folder = temporaryName()
+    convenience init(_ name: String) throws {
+        try self.init(path: "\(Corpus.testdata)/tiny/\(name).gguf", ConversionOptions(target: .mlx))
+    }
+
+    init(path: String, _ options: ConversionOptions) throws {
+        source = try ModelSources.open(path)
+        let architecture = try #require(ConversionLayouts.architecture(of: source.metadata))
+        layout = architecture.layout
+        conversion = try Conversion(source, architecture, options)
+        folder = temporaryName() + (options.target == .gguf ? ".gguf" : "")
     }
 
     func run() throws -> any ModelSource {
@@ -27,18 +31,19 @@ private final class Converted {
     deinit { removeFolder(folder) }
 }
 
-private func temporaryName() -> String {
+func temporaryName() -> String {
     let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     return "\(base)/lmx-conversion-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
 }
 
-/// A flat folder and its files.
-private func removeFolder(_ path: String) {
+/// A flat folder and its files, or a file.
+func removeFolder(_ path: String) {
+    unlink(path)
     for name in names(in: path) { unlink("\(path)/\(name)") }
     rmdir(path)
 }
 
-private func names(in path: String) -> [String] {
+func names(in path: String) -> [String] {
     guard let folder = opendir(path) else { return [] }
     defer { closedir(folder) }
     var names: [String] = []
@@ -51,7 +56,7 @@ private func names(in path: String) -> [String] {
     return names
 }
 
-private func values(_ record: StoredTensor, _ row: Int, _ source: any ModelSource) -> [Float] {
+func values(_ record: StoredTensor, _ row: Int, _ source: any ModelSource) -> [Float] {
     [Float](unsafeUninitializedCapacity: record.columns) { buffer, count in
         record.format.decode(source.bytes(of: record, row: row), into: UnsafeMutableBufferPointer(rebasing: buffer[..<record.columns]))
         count = record.columns
@@ -59,14 +64,15 @@ private func values(_ record: StoredTensor, _ row: Int, _ source: any ModelSourc
 }
 
 /// Where a row of the Hugging Face order lies in GGUF's order of interleaved pairs.
-private func interleaved(_ row: Int, headSize: Int) -> Int {
+func interleaved(_ row: Int, headSize: Int) -> Int {
     let (head, inHead) = (row / headSize, row % headSize)
     return head * headSize + (inHead < headSize / 2 ? 2 * inHead : 2 * (inHead - headSize / 2) + 1)
 }
 
 @Suite struct ConversionTests {
     static let models = [
-        "llama/gguf/F32", "llama/gguf/F16", "llama/gguf/BF16", "llama/gguf/Q4_0", "llama/gguf/Q4_1", "llama/gguf/Q8_0", "mistral/gguf/F32",
+        "llama/gguf/F32", "llama/gguf/F16", "llama/gguf/BF16", "llama/gguf/Q4_0", "llama/gguf/Q4_1", "llama/gguf/Q5_0", "llama/gguf/Q5_1",
+        "llama/gguf/Q8_0", "mistral/gguf/F32",
         "smollm2/gguf/BF16", "qwen2/gguf/F32", "qwen2/gguf/F16", "qwen3/gguf/F32", "qwen3/gguf/Q8_0", "gemma3/gguf/F32", "gemma3/gguf/Q8_0",
     ]
 
@@ -146,10 +152,10 @@ private func interleaved(_ row: Int, headSize: Int) -> Int {
         #expect(error?.hint != nil)
     }
 
-    @Test func whatIsNoGGUFIsRefused() throws {
-        let source = try ModelSources.open("\(Corpus.testdata)/tiny/llama/hf")
-        let (layout, modelType) = try #require(ConversionLayouts.layout(of: "llama"))
-        let error = #expect(throws: ModelError.self) { try Conversion(source, layout: layout, modelType: modelType) }
+    @Test func aFormatThatTheTargetDoesNotHaveIsRefused() throws {
+        var options = ConversionOptions(target: .mlx)
+        options.quantization = .ggml("q4_k_m")
+        let error = #expect(throws: ModelError.self) { try Converted(path: "\(Corpus.testdata)/tiny/llama/hf", options) }
         #expect(error?.kind == .unsupported)
     }
 
@@ -163,16 +169,16 @@ private func interleaved(_ row: Int, headSize: Int) -> Int {
 
     @Test func theFolderIsWholeAndNothingElseIsLeft() throws {
         let converted = try Converted("smollm2/gguf/BF16")
-        var fractions: [Double] = []
-        try converted.conversion.run(to: converted.folder + "/", progress: { fractions.append($0) })
+        var bytes: [Int] = []
+        try converted.conversion.run(to: converted.folder + "/", progress: { bytes.append($0) })
         #expect(
             Set(names(in: converted.folder)) == [
                 "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
-                "generation_config.json", "chat_template.jinja",
+                "generation_config.json", "chat_template.jinja", "README.md",
             ])
         #expect(access(converted.folder + ".partial", F_OK) != 0)
-        #expect(fractions == fractions.sorted())
-        #expect(fractions.last == 1)
+        #expect(bytes == bytes.sorted())
+        #expect(bytes.last == converted.conversion.report.targetBytes)
     }
 
     @Test func aConversionThatCannotBeWrittenLeavesNothing() throws {
@@ -191,13 +197,10 @@ private func interleaved(_ row: Int, headSize: Int) -> Int {
     /// Widths that differ from the common one stand by name in the configuration: the embedding of SmolLM2's Q4_1 file is Q8_0.
     @Test(.enabled(if: realModel != nil, "the real model is not present"))
     func aFileOfTwoWidthsBecomesAnOverrideByName() throws {
-        let source = try ModelSources.open(#require(Self.realModel))
-        let (layout, modelType) = try #require(ConversionLayouts.layout(of: "llama"))
-        let folder = temporaryName()
-        defer { removeFolder(folder) }
-        let report = try Conversion(source, layout: layout, modelType: modelType).run(to: folder)
-        #expect(report.isExact)
-        let result = try ModelSources.open(folder)
+        let converted = try Converted(path: #require(Self.realModel), ConversionOptions(target: .mlx))
+        #expect(converted.conversion.report.isExact)
+        let source = converted.source
+        let result = try converted.run()
         #expect(result.records["model.embed_tokens.weight"]?.format.name == "affine 8-bit group 32 (f16)")
         #expect(result.records["model.layers.29.mlp.down_proj.weight"]?.format.name == "affine 4-bit group 32 (f16)")
         #expect(result.tokenizer?.merges == source.tokenizer?.merges)

@@ -83,7 +83,7 @@ struct Perplexity: ParsableCommand, Reporting {
 }
 
 /// One model that scores windows of text, the second half of each.
-private final class WindowScorer {
+final class WindowScorer {
     let model: Model
     private let window: Int
     private var state: ModelState  // moves with the class, never copied
@@ -116,7 +116,7 @@ private final class WindowScorer {
 }
 
 /// Sums over scored tokens: surprise of the text, and distance from a reference.
-private struct Divergence {
+struct Divergence {
     private(set) var tokens = 0
     private var surprise = 0.0, surpriseSquares = 0.0, referenceSurprise = 0.0, divergence = 0.0, agreements = 0
     private(set) var maximumDivergence = 0.0

@@ -5,36 +5,17 @@ struct ConfigurationWriter {
     private let metadata: Metadata
     private let source: any ModelSource
     private let layout: CheckpointLayout
-    private let family: Family
+    private let family: ConvertedFamily
     private let modelType: String
 
-    /// What GGUF leaves unsaid about an architecture and `config.json` must say.
-    private struct Family {
-        var className: String
-        var activation = "silu"
-        /// Norms around, windows with a period and a rotation of their own.
-        var isGemma3 = false
-        var statesAttentionBias = true
-    }
-
-    private static let families: [String: Family] = [
-        "llama": Family(className: "LlamaForCausalLM"),
-        "qwen2": Family(className: "Qwen2ForCausalLM", statesAttentionBias: false),
-        "qwen3": Family(className: "Qwen3ForCausalLM"),
-        "gemma3_text": Family(className: "Gemma3ForCausalLM", activation: "gelu_pytorch_tanh", isGemma3: true),
-    ]
-
-    init(_ source: any ModelSource, _ layout: CheckpointLayout, _ modelType: String) throws(ModelError) {
-        guard let family = Self.families[modelType] else {
-            throw ModelError(
-                .unsupported, at: source.path, "no configuration of \(ModelError.quoted(modelType)) can be written",
-                hint: "known: " + Self.families.keys.sorted().joined(separator: ", "))
-        }
+    init(_ source: any ModelSource, _ architecture: ConversionArchitecture) throws(ModelError) {
         self.source = source
-        self.layout = layout
-        self.family = family
-        self.modelType = modelType
+        layout = architecture.layout
         metadata = source.metadata
+        // Mistral is a llama in GGUF. In config.json only a Mistral has a window.
+        let hasWindow = try metadata.findInt(.slidingWindow, in: 0...Int.max) ?? 0 > 0
+        modelType = architecture.modelType == "llama" && hasWindow ? "mistral" : architecture.modelType
+        family = try ConvertedFamily.named(modelType, place: source.path)
     }
 
     func configuration(of moves: [TensorMove], _ model: Packing.Number, _ notes: inout [String]) throws(ModelError) -> JSONObject {
@@ -50,6 +31,7 @@ struct ConfigurationWriter {
         guard let embedding = moves.first(where: { $0.role.part == .tokenEmbedding }) else {
             throw ModelError(.missing, at: source.path, "has no token embedding")
         }
+        let isTied = !moves.contains { $0.role.part == .output }
         var config: JSONObject = [
             "architectures": .array([.string(family.className)]),
             "model_type": .string(modelType),
@@ -64,58 +46,97 @@ struct ConfigurationWriter {
             "rms_norm_eps": number(try metadata.requireFloat(.rmsEpsilon)),
             "rope_theta": number(try metadata.findFloat(.ropeBase) ?? 10_000),
             "rope_scaling": try ropeScaling(headSize, &notes),
-            family.isGemma3 ? "hidden_activation" : "hidden_act": .string(family.activation),
-            "tie_word_embeddings": .bool(!moves.contains { $0.role.part == .output }),
-            "torch_dtype": .string(model == .f16 ? "float16" : model == .bf16 ? "bfloat16" : "float32"),
+            family.activation == "silu" ? "hidden_act" : "hidden_activation": .string(family.activation),
+            "tie_word_embeddings": .bool(isTied),
+            "torch_dtype": .string(Self.spelling(of: model)),
         ]
         if family.statesAttentionBias {
             config["attention_bias"] = .bool(moves.contains { $0.role.part == .query && $0.role.leaf == .bias })
         }
-        if family.isGemma3 {
+        if family.statesQueryScale {
             // The largest of the family alone scales by its width per head.
             config["query_pre_attn_scalar"] = .int(layers == 62 ? hidden / heads : headSize)
-            config["rope_local_base_freq"] = number(try metadata.findFloat(.ropeBaseSliding) ?? 10_000)
-            config["sliding_window_pattern"] = .int(6)
         }
-        if let window = try metadata.findInt(.slidingWindow, in: 1...Int.max) { config["sliding_window"] = .int(window) }
+        if family.hasOwnWindowBase { config["rope_local_base_freq"] = number(try metadata.findFloat(.ropeBaseSliding) ?? 10_000) }
+        if let period = family.windowPeriod { config["sliding_window_pattern"] = .int(period) }
+        if let window = try metadata.findInt(.slidingWindow, in: 0...Int.max), window > 0 {
+            config["sliding_window"] = .int(window)
+        } else if modelType == "llama" {
+            config["sliding_window"] = nil
+        }
         if let cap = try metadata.findFloat(.finalSoftcap) { config["final_logit_softcapping"] = number(cap) }
         if let tokenizer = source.tokenizer {
             if let bos = tokenizer.bos { config["bos_token_id"] = .int(bos) }
             if let padding = tokenizer.padding { config["pad_token_id"] = .int(padding) }
             config["eos_token_id"] = TokenizerWriter.ends(tokenizer)
         }
-        if let quantization = quantization(of: moves) {
+        if let quantization = Self.quantization(of: moves) {
             config["quantization"] = quantization
             config["quantization_config"] = quantization
         }
         return config
     }
 
-    /// The most frequent width and group for all, what differs by name.
-    private func quantization(of moves: [TensorMove]) -> JSONValue? {
-        var counts: [(affine: Affine, count: Int)] = []
+    /// A configuration of the same dialect, with what the conversion changes.
+    static func edited(
+        _ given: JSONObject, _ modelType: String, of moves: [TensorMove], _ target: ConversionTarget, _ model: Packing.Number, place: String
+    ) throws(ModelError) -> JSONObject {
+        var config = given
+        if case .object(let inner)? = given["text_config"] {  // the language part of a model that also sees
+            let family = try ConvertedFamily.named(modelType, place: place)
+            config = inner
+            for key in ["eos_token_id", "bos_token_id", "pad_token_id", "torch_dtype", "tie_word_embeddings"] where config[key] == nil {
+                config[key] = given[key]
+            }
+            config["architectures"] = .array([.string(family.className)])
+        }
+        config["quantization"] = quantization(of: moves)
+        config["quantization_config"] = config["quantization"]
+        if !moves.contains(where: { $0.role.part == .output }) { config["tie_word_embeddings"] = .bool(true) }
+        if target == .huggingFace {
+            let key = config["dtype"] != nil ? "dtype" : "torch_dtype"
+            config[key] = .string(spelling(of: model))
+        }
+        return config
+    }
+
+    private static func spelling(of number: Packing.Number) -> String {
+        switch number {
+        case .f32: "float32"
+        case .f16: "float16"
+        case .bf16: "bfloat16"
+        }
+    }
+
+    /// The most frequent width and group for all, what differs by name. Nil where nothing is quantised.
+    private static func quantization(of moves: [TensorMove]) -> JSONValue? {
+        var counts: [(settings: JSONObject, count: Int)] = []
         for move in moves {
-            guard case .affine(let affine, _, _) = move.form else { continue }
-            if let place = counts.firstIndex(where: { $0.affine == affine }) {
+            guard let settings = settings(of: move.format) else { continue }
+            if let place = counts.firstIndex(where: { $0.settings == settings }) {
                 counts[place].count += 1
             } else {
-                counts.append((affine, 1))
+                counts.append((settings, 1))
             }
         }
-        guard let common = counts.max(by: { $0.count < $1.count })?.affine else { return nil }
-        func spelled(_ affine: Affine) -> JSONObject {
-            ["group_size": .int(affine.group), "bits": .int(affine.bits), "mode": .string("affine")]
+        guard let common = counts.max(by: { $0.count < $1.count })?.settings else { return nil }
+        var result = common
+        for move in moves where !move.isVector {
+            let own = settings(of: move.format)
+            if own != common { result.members.append(.init(key: move.path, value: own.map(JSONValue.object) ?? .bool(false))) }
         }
-        var settings = spelled(common)
-        for move in moves where move.record.shape.count > 1 {
-            switch move.form {
-            case .affine(let affine, _, _) where affine != common:
-                settings.members.append(.init(key: move.path, value: .object(spelled(affine))))
-            case .dense: settings.members.append(.init(key: move.path, value: .bool(false)))
-            default: break
-            }
+        return .object(result)
+    }
+
+    private static func settings(of format: any QuantFormat) -> JSONObject? {
+        let mode: String
+        switch format {
+        case is Affine: mode = "affine"
+        case is MLXFloat4, is MLXFloat8: mode = format.name
+        default: return nil
         }
-        return .object(settings)
+        let bits = 8 * format.bytesPerBlock[0] / format.valuesPerBlock
+        return ["group_size": .int(format.valuesPerBlock), "bits": .int(bits), "mode": .string(mode)]
     }
 
     private func ropeScaling(_ headSize: Int, _ notes: inout [String]) throws(ModelError) -> JSONValue {

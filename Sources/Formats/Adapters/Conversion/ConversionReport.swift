@@ -5,8 +5,21 @@ public struct ConversionReport: Sendable {
     public enum Loss: Sendable, Equatable {
         /// Every number of the result equals the source's.
         case exact
-        /// Some numbers are rounded, none by more than this fraction of itself.
+        /// The codes are the source's; some scales are rounded, none by more than this fraction of itself.
         case rounded(maximumRelativeError: Double)
+        /// The numbers themselves are rounded to another format. Nil before it has happened.
+        case requantised(Errors?)
+    }
+
+    /// Differences between the source's numbers and the result's.
+    public struct Errors: Sendable, Equatable {
+        /// Root of the mean square of the differences, and of the source's numbers.
+        public var rms: Double
+        public var sourceRMS: Double
+        public var maximum: Double
+
+        /// As a fraction of the source's.
+        public var relativeRMS: Double { sourceRMS > 0 ? rms / sourceRMS : 0 }
     }
 
     public struct Tensor: Sendable {
@@ -17,6 +30,8 @@ public struct ConversionReport: Sendable {
         public var sourceBytes: Int
         public var targetBytes: Int
         public var loss: Loss
+        /// What else happens to it: rows in another order, a norm's 1.
+        public var changes: [String]
     }
 
     public var tensors: [Tensor] = []
@@ -27,48 +42,104 @@ public struct ConversionReport: Sendable {
     public var targetBytes: Int { tensors.reduce(0) { $0 + $1.targetBytes } }
     public var isExact: Bool { tensors.allSatisfy { $0.loss == .exact } }
 
+    /// Tensors and bytes of the result by kind of loss.
+    private func share(_ kind: String) -> (tensors: Int, bytes: Int) {
+        let those = tensors.filter { $0.loss.kind == kind }
+        return (those.count, those.reduce(0) { $0 + $1.targetBytes })
+    }
+
     /// One line per kind of change: `210 tensors Q4_1 → affine 4-bit group 32 (f16), exact`.
     public var summary: [String] {
-        var counts: [(line: String, count: Int)] = []
+        var counts: [(line: String, count: Int, worst: Tensor)] = []
         for tensor in tensors {
-            let line = "\(tensor.sourceFormat) → \(tensor.targetFormat), \(tensor.loss.description)"
-            if let place = counts.firstIndex(where: { $0.line == line }) { counts[place].count += 1 } else { counts.append((line, 1)) }
+            let line = "\(tensor.sourceFormat) → \(tensor.targetFormat), \(tensor.loss.kind)"
+            guard let place = counts.firstIndex(where: { $0.line == line }) else {
+                counts.append((line, 1, tensor))
+                continue
+            }
+            counts[place].count += 1
+            if tensor.loss.size > counts[place].worst.loss.size { counts[place].worst = tensor }
         }
-        return counts.map { "\($0.count) tensor\($0.count == 1 ? "" : "s") \($0.line)" } + notes
+        return counts.map { entry in
+            let detail = entry.worst.loss.detail
+            return "\(entry.count) tensor\(entry.count == 1 ? "" : "s") \(entry.line)"
+                + (detail.isEmpty ? "" : entry.count == 1 ? ": \(detail)" : ": \(detail) at most")
+        } + notes
+    }
+
+    /// Totals as JSON, short enough to be carried inside a model.
+    public var total: JSONObject {
+        var total: JSONObject = [
+            "exact": .bool(isExact), "source_bytes": .int(sourceBytes), "target_bytes": .int(targetBytes),
+        ]
+        for kind in ["exact", "rounded", "requantised"] {
+            let (count, bytes) = share(kind)
+            if count > 0 { total["\(kind)_tensors"] = .object(["count": .int(count), "bytes": .int(bytes)]) }
+        }
+        let rounded = tensors.reduce(0) { Swift.max($0, $1.loss.maximumRelativeError) }
+        if rounded > 0 { total["maximum_relative_error_of_scales"] = .float(rounded) }
+        let errors = tensors.compactMap(\.loss.errors)
+        if let worst = errors.map(\.relativeRMS).max() {
+            total["maximum_relative_rms_error"] = .float(Double(Float(worst)))
+            total["maximum_error"] = .float(Double(Float(errors.reduce(0) { Swift.max($0, $1.maximum) })))
+        }
+        return total
     }
 
     public var json: JSONValue {
-        .object([
-            "exact": .bool(isExact),
-            "source_bytes": .int(sourceBytes),
-            "target_bytes": .int(targetBytes),
-            "notes": .array(notes.map(JSONValue.string)),
-            "tensors": .array(
-                tensors.map { tensor in
-                    .object([
-                        "source": .string(tensor.source), "target": .string(tensor.target),
-                        "source_format": .string(tensor.sourceFormat), "target_format": .string(tensor.targetFormat),
-                        "source_bytes": .int(tensor.sourceBytes), "target_bytes": .int(tensor.targetBytes),
-                        "loss": .string(tensor.loss == .exact ? "exact" : "rounded"),
-                        "maximum_relative_error": .float(tensor.loss.maximumRelativeError),
-                    ])
-                }),
-        ])
+        var document = total
+        document["notes"] = .array(notes.map(JSONValue.string))
+        document["tensors"] = .array(
+            tensors.map { tensor in
+                var entry: JSONObject = [
+                    "source": .string(tensor.source), "target": .string(tensor.target),
+                    "source_format": .string(tensor.sourceFormat), "target_format": .string(tensor.targetFormat),
+                    "source_bytes": .int(tensor.sourceBytes), "target_bytes": .int(tensor.targetBytes),
+                    "loss": .string(tensor.loss.kind), "changes": .array(tensor.changes.map(JSONValue.string)),
+                    "maximum_relative_error": .float(tensor.loss.maximumRelativeError),
+                ]
+                if let errors = tensor.loss.errors {
+                    entry["rms_error"] = .float(errors.rms)
+                    entry["relative_rms_error"] = .float(errors.relativeRMS)
+                    entry["maximum_error"] = .float(errors.maximum)
+                }
+                return .object(entry)
+            })
+        return .object(document)
+    }
+
+    /// A table of all tensors in Markdown.
+    public var table: String {
+        let head = "| tensor | from | to | loss | |\n|---|---|---|---|---|\n"
+        return head
+            + tensors.map { tensor in
+                let loss = tensor.loss.kind + (tensor.loss.detail.isEmpty ? "" : ": \(tensor.loss.detail)")
+                return "| `\(tensor.target)` | \(tensor.sourceFormat) | \(tensor.targetFormat) | \(loss) | \(tensor.changes.joined(separator: ", ")) |\n"
+            }.joined()
     }
 }
 
-extension ConversionReport.Loss: CustomStringConvertible {
-    public var maximumRelativeError: Double {
+extension ConversionReport.Loss {
+    /// `exact`, `rounded` or `requantised`.
+    public var kind: String {
         switch self {
-        case .exact: 0
-        case .rounded(let error): error
+        case .exact: "exact"
+        case .rounded: "rounded"
+        case .requantised: "requantised"
         }
     }
 
-    public var description: String {
+    public var maximumRelativeError: Double { if case .rounded(let error) = self { error } else { 0 } }
+    public var errors: ConversionReport.Errors? { if case .requantised(let errors) = self { errors } else { nil } }
+
+    var size: Double { errors?.relativeRMS ?? maximumRelativeError }
+
+    /// The figures in words; empty where there are none.
+    public var detail: String {
         switch self {
-        case .exact: "exact"
-        case .rounded(let error): "rounded by at most \(Float(error)) of itself"
+        case .exact, .requantised(nil): ""
+        case .rounded(let error): "by \(Float(error)) of itself"
+        case .requantised(let errors?): "RMS error \(Float(errors.relativeRMS)) of the tensor's RMS, largest \(Float(errors.maximum))"
         }
     }
 }

@@ -27,11 +27,17 @@ struct LlamaThreeScaling {
         let context = wavelength(best.index) * (Self.low + best.part * (Self.high - Self.low))
         guard context.isFinite, context >= 1, context < 1e9 else { throw refusal }
         originalContext = Int(context.rounded())
-        for (index, divisor) in divisors.enumerated() {
-            let waves = Double(originalContext) / wavelength(index)
-            let part = Swift.min(Swift.max((waves - Self.low) / (Self.high - Self.low), 0), 1)
-            let expected = 1 / ((1 - part) / factor + part)
+        for (divisor, expected) in zip(divisors, Self.divisors(base, divisors.count, factor, Self.low, Self.high, Double(originalContext))) {
             guard abs(Double(divisor) - expected) <= 1e-4 * expected else { throw refusal }
+        }
+    }
+
+    /// One divisor per pair of a head.
+    static func divisors(_ base: Double, _ pairs: Int, _ factor: Double, _ low: Double, _ high: Double, _ context: Double) -> [Double] {
+        (0..<pairs).map { index in
+            let waves = context / (2 * .pi * pow(base, Double(index) / Double(pairs)))
+            let part = Swift.min(Swift.max((waves - low) / (high - low), 0), 1)
+            return 1 / ((1 - part) / factor + part)
         }
     }
 }

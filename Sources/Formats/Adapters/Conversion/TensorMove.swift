@@ -1,157 +1,173 @@
 internal import Weights
 
-/// One tensor's way from a GGUF file into an MLX checkpoint: its form there, and the order of its rows.
+/// One tensor's way from a source into another form: its format there, and the order of its rows.
 struct TensorMove {
-    enum Form: Equatable {
-        /// Codes as they are; the bias of a group is its offset, or −zero · scale.
-        case affine(Affine, zero: Int, hasOffset: Bool)
-        case dense(Packing.Number)
+    enum Way {
+        /// The stored bytes as they are.
+        case bytes
+        /// The stored codes with their scales re-expressed.
+        case codes(CodeMove)
+        /// Numbers, rounded to the target's format.
+        case numbers
+    }
+
+    /// Where the rows of a head come from: its rotation's pairs lie side by side in GGUF, in the two halves of a head elsewhere.
+    enum RowOrder: Equatable {
+        case same
+        case toHalves(head: Int)
+        case toPairs(head: Int)
+
+        /// The source's row that becomes row `row`.
+        func source(of row: Int) -> Int {
+            switch self {
+            case .same: return row
+            case .toHalves(let head):
+                let inHead = row % head
+                return row - inHead + 2 * (inHead % (head / 2)) + inHead / (head / 2)
+            case .toPairs(let head):
+                let inHead = row % head
+                return row - inHead + inHead % 2 * (head / 2) + inHead / 2
+            }
+        }
     }
 
     let record: StoredTensor
     let role: TensorRole
-    /// Module path: `model.layers.0.self_attn.q_proj`.
-    let path: String
-    var form: Form
-    /// Rows of one head where the source keeps them as interleaved pairs.
-    let interleavedHead: Int?
-    /// The source stores a norm's weight with the 1 that the target's readers add.
-    let subtractsOne: Bool
+    /// Name in the target.
+    let name: String
+    var format: any QuantFormat
+    var way: Way
+    var order = RowOrder.same
+    /// Added to every value: −1 or 1 for norms that one dialect stores with the 1 that the other's readers add.
+    var shift: Float = 0
+    /// Multiplies every value, after the shift.
+    var factor: Float = 1
+    var importance: [Float] = []
     var loss = ConversionReport.Loss.exact
 
-    var name: String { "\(path).\(role.leaf.rawValue)" }
+    /// Name without its leaf: `model.layers.0.self_attn.q_proj`.
+    var path: String { name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name }
+    var isVector: Bool { record.shape.count == 1 }
 
-    /// What the target's file says about it, in the order in which `write` writes.
-    var entries: [SafetensorsWriter.Entry] {
-        switch form {
-        case .dense(let number):
-            return [.init(name: name, type: .init(number), shape: record.shape)]
-        case .affine(let affine, _, _):
-            let outer = Array(record.shape.dropLast())
-            let scales = outer + [record.columns / affine.group]
-            return [
-                .init(name: name, type: .u32, shape: outer + [record.columns / 32 * affine.bits]),
-                .init(name: path + ".scales", type: .init(affine.scale), shape: scales),
-                .init(name: path + ".biases", type: .init(affine.scale), shape: scales),
-            ]
-        }
+    /// Bytes of one row in each plane.
+    var planeRowBytes: [Int] { format.rowBytes(columns: record.columns) ?? [] }
+    var byteCount: Int { planeRowBytes.reduce(0, +) * record.rows }
+
+    var changes: [String] {
+        var changes: [String] = []
+        if order != .same { changes.append("rows reordered") }
+        if shift < 0 { changes.append("norm − 1") }
+        if shift > 0 { changes.append("norm + 1") }
+        if factor != 1 { changes.append("times \(factor)") }
+        return changes
     }
 
-    var byteCount: Int { entries.reduce(0) { $0 + $1.byteCount } }
-
-    var formatName: String {
-        switch form {
-        case .affine(let affine, _, _): affine.name
-        case .dense(let number): Dense(number).name
-        }
-    }
-
-    /// The source's row that becomes row `row`: there pairs that rotate together lie side by side, here in the two halves of a head.
-    private func storedRow(_ row: Int) -> Int {
-        guard let size = interleavedHead else { return row }
-        let inHead = row % size
-        return row - inHead + 2 * (inHead % (size / 2)) + inHead / (size / 2)
-    }
-
-    func write(from source: any ModelSource, to writer: SafetensorsWriter) throws(ModelError) {
-        switch form {
-        case .affine(let affine, let zero, let hasOffset):
-            try writeCodes(affine, zero, hasOffset, source, writer)
-        case .dense(let number):
-            if record.shape.count == 1 {
-                try writer.append(Self.encoded(vector(from: source), as: number))
-            } else {
-                for row in 0..<record.rows { try unsafe writer.append(source.bytes(of: record, row: storedRow(row)).codes) }
-            }
-        }
-    }
-
-    /// A vector's values as the target has them.
+    /// A vector's values as the target has them, before they are rounded to its format.
     func vector(from source: any ModelSource) -> [Float] {
         let stored = record.decoded(row: 0, from: source)
-        return stored.indices.map { stored[storedRow($0)] - (subtractsOne ? 1 : 0) }
+        return stored.indices.map { (stored[order.source(of: $0)] + shift) * factor }
+    }
+}
+
+/// Writes rows of one move; each thread has its own.
+struct RowWriter {
+    private let move: TensorMove
+    private let source: any ModelSource
+    private var given: UnpackedBuffers?
+    private var made: UnpackedBuffers?
+    private(set) var errors = ErrorSums()
+
+    init(_ move: TensorMove, from source: any ModelSource) {
+        self.move = move
+        self.source = source
+        let columns = move.record.columns
+        if case .codes(let codes) = move.way { given = UnpackedBuffers(codes.source, columns: columns) }
+        if case .bytes = move.way { return }
+        made = CodeMove.Form(move.format.packing).map { UnpackedBuffers($0, columns: columns) }
     }
 
-    static func encoded(_ values: [Float], as number: Packing.Number) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(values.count * number.byteCount)
-        for value in values { append(bits(of: value, as: number), number, to: &bytes) }
-        return bytes
+    mutating func write(row: Int, into bytes: MutableRowBytes) {
+        switch move.way {
+        case .bytes:
+            let stored = unsafe source.bytes(of: move.record, row: move.order.source(of: row))
+            unsafe bytes.codes.copyMemory(from: stored.codes)
+            unsafe bytes.scales.copyMemory(from: stored.scales)
+            unsafe bytes.offsets.copyMemory(from: stored.offsets)
+        case .codes(let codes):
+            guard var given = self.given.take(), var made = self.made.take() else { return }
+            unsafe given.unpack(source.bytes(of: move.record, row: move.order.source(of: row)), move.record.format)
+            codes.write(given, into: &made)
+            unsafe made.pack(into: bytes, codes.format)
+            (self.given, self.made) = (given, made)
+        case .numbers: unsafe writeNumbers(row, bytes)
+        }
     }
 
-    private func writeCodes(
-        _ affine: Affine, _ zero: Int, _ hasOffset: Bool, _ source: any ModelSource, _ writer: SafetensorsWriter
-    ) throws(ModelError) {
-        let groups = record.columns / affine.group
-        var codes = [UInt8](repeating: 0, count: record.columns)
-        var scales = [UInt32](repeating: 0, count: groups)
-        var offsets = scales
-        var scaleBytes: [UInt8] = []
-        var biasBytes: [UInt8] = []
-        scaleBytes.reserveCapacity(record.rows * groups * affine.scale.byteCount)
-        biasBytes.reserveCapacity(record.rows * groups * affine.scale.byteCount)
-        for row in 0..<record.rows {
-            unsafe record.format.unpack(from: source.bytes(of: record, row: storedRow(row)), &codes, &scales, &offsets)
-            try writer.append(Self.stream(codes, bits: affine.bits))
-            for group in 0..<groups {
-                let bias = hasOffset ? offsets[group] : try bias(scales[group], zero, affine.scale)
-                Self.append(scales[group], affine.scale, to: &scaleBytes)
-                Self.append(bias, affine.scale, to: &biasBytes)
+    private mutating func writeNumbers(_ row: Int, _ bytes: MutableRowBytes) {
+        let move = move
+        var values = move.isVector ? move.vector(from: source) : move.record.decoded(row: move.order.source(of: row), from: source)
+        if let format = move.format as? any WritableFormat, var made = self.made.take() {
+            unsafe values.withUnsafeBufferPointer { values in unsafe made.round(values, move.importance, format) }
+            unsafe made.pack(into: bytes, format)
+            self.made = made
+        } else if let number = (move.format as? Dense)?.number {
+            for (index, value) in values.enumerated() {
+                let bits = HalfPrecision.nearest(value, as: number)
+                if number == .f32 {
+                    unsafe bytes.codes.storeBytes(of: bits.littleEndian, toByteOffset: 4 * index, as: UInt32.self)
+                } else {
+                    unsafe bytes.codes.storeBytes(
+                        of: UInt16(truncatingIfNeeded: bits).littleEndian, toByteOffset: 2 * index, as: UInt16.self)
+                }
             }
         }
-        try writer.append(scaleBytes)
-        try writer.append(biasBytes)
-    }
-
-    /// −zero · scale, which is a number of the same type as long as it does not overflow: zero is a power of two.
-    private func bias(_ scale: UInt32, _ zero: Int, _ number: Packing.Number) throws(ModelError) -> UInt32 {
-        let exact = -Float(zero) * HalfPrecision.float(scale, as: number)
-        let bits = Self.bits(of: exact, as: number)
-        guard exact.isFinite, HalfPrecision.float(bits, as: number) == exact else {
-            throw ModelError(
-                .outOfRange, at: record.name.description,
-                "a scale is \(HalfPrecision.float(scale, as: number)): \(zero) times that is no \(number.rawValue)",
-                hint: "the largest is 65504")
+        // What a reader of the result will see.
+        let wanted = values
+        unsafe values.withUnsafeMutableBufferPointer { found in
+            unsafe move.format.decode(
+                RowBytes(
+                    codes: UnsafeRawBufferPointer(bytes.codes), scales: UnsafeRawBufferPointer(bytes.scales),
+                    offsets: UnsafeRawBufferPointer(bytes.offsets)), into: found)
         }
-        return bits
+        errors.add(wanted, values)
     }
+}
 
-    /// The codes as one little-endian bit stream.
-    private static func stream(_ codes: [UInt8], bits: Int) -> [UInt8] {
-        if bits == 8 { return codes }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(codes.count * bits / 8)
-        var pending: UInt32 = 0
-        var count = 0
-        for code in codes {
-            pending |= UInt32(code) << UInt32(count)
-            count += bits
-            while count >= 8 {
-                bytes.append(UInt8(truncatingIfNeeded: pending))
-                pending >>= 8
-                count -= 8
-            }
+/// Sums over the differences between what was wanted and what was written.
+struct ErrorSums {
+    private var squares = 0.0
+    private var sourceSquares = 0.0
+    private var maximum = 0.0
+    private var count = 0
+
+    mutating func add(_ wanted: [Float], _ found: [Float]) {
+        var squares: Float = 0
+        var sourceSquares: Float = 0
+        var largest: Float = 0
+        for (left, right) in zip(wanted, found) {
+            let difference = left - right
+            squares += difference * difference
+            sourceSquares += left * left
+            if abs(difference) > largest { largest = abs(difference) }
         }
-        return bytes
+        self.squares += Double(squares)
+        self.sourceSquares += Double(sourceSquares)
+        maximum = Swift.max(maximum, Double(largest))
+        count += wanted.count
     }
 
-    /// Nearest, ties to even.
-    static func bits(of value: Float, as number: Packing.Number) -> UInt32 {
-        switch number {
-        case .f32: return value.bitPattern
-        case .f16: return UInt32(Float16(value).bitPattern)
-        case .bf16:
-            if value.isNaN { return value.bitPattern >> 16 | 0x40 }
-            return (value.bitPattern + 0x7FFF + (value.bitPattern >> 16 & 1)) >> 16
-        }
+    mutating func add(_ other: ErrorSums) {
+        squares += other.squares
+        sourceSquares += other.sourceSquares
+        maximum = Swift.max(maximum, other.maximum)
+        count += other.count
     }
 
-    private static func append(_ bits: UInt32, _ number: Packing.Number, to bytes: inout [UInt8]) {
-        bytes.append(UInt8(truncatingIfNeeded: bits))
-        bytes.append(UInt8(truncatingIfNeeded: bits >> 8))
-        guard number == .f32 else { return }
-        bytes.append(UInt8(truncatingIfNeeded: bits >> 16))
-        bytes.append(UInt8(truncatingIfNeeded: bits >> 24))
+    var loss: ConversionReport.Loss {
+        guard maximum > 0 || squares > 0, count > 0 else { return .exact }
+        let mean = 1 / Double(count)
+        return .requantised(
+            .init(rms: (squares * mean).squareRoot(), sourceRMS: (sourceSquares * mean).squareRoot(), maximum: maximum))
     }
 }
 
@@ -161,21 +177,6 @@ extension StoredTensor {
         unsafe [Float](unsafeUninitializedCapacity: columns) { buffer, count in
             unsafe format.decode(source.bytes(of: self, row: row), into: UnsafeMutableBufferPointer(rebasing: buffer[..<columns]))
             count = columns
-        }
-    }
-}
-
-extension QuantFormat {
-    /// `unpack` of a format with flat scales into arrays.
-    fileprivate func unpack(from row: RowBytes, _ codes: inout [UInt8], _ scales: inout [UInt32], _ offsets: inout [UInt32]) {
-        unsafe codes.withUnsafeMutableBufferPointer { codes in
-            unsafe scales.withUnsafeMutableBufferPointer { scales in
-                unsafe offsets.withUnsafeMutableBufferPointer { offsets in
-                    let none = unsafe UnsafeMutableBufferPointer<UInt16>(start: nil, count: 0)
-                    unsafe unpack(
-                        row, into: UnpackedRow(codes: codes, scales: scales, offsets: offsets, superScales: none, superOffsets: none))
-                }
-            }
         }
     }
 }

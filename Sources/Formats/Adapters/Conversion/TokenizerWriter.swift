@@ -1,12 +1,17 @@
 internal import Weights
 
-/// The tokenizer files of a Hugging Face checkpoint: `tokenizer.json`, `tokenizer_config.json`, `generation_config.json` and the chat template.
+/// The tokenizer files of a Hugging Face checkpoint: `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`, the chat
+/// template and, where pieces have scores, `tokenizer.model`.
 struct TokenizerWriter {
     private let spec: TokenizerSpec
     private let place: String
 
-    init(_ spec: TokenizerSpec, place: String) {
+    /// Members of generation_config.json beyond the ids.
+    private let settings: JSONObject
+
+    init(_ spec: TokenizerSpec, settings: JSONObject = [:], place: String) {
         self.spec = spec
+        self.settings = settings
         self.place = place
     }
 
@@ -17,6 +22,7 @@ struct TokenizerWriter {
             ("tokenizer_config.json", Self.text(.object(try configuration()))),
             ("generation_config.json", Self.text(.object(generation()))),
         ]
+        if spec.algorithm == .scoredPairs { files.append(("tokenizer.model", SentencePieceFile.bytes(of: spec))) }
         if spec.namedTemplates.isEmpty, let template = spec.chatTemplate { files.append(("chat_template.jinja", Array(template.utf8))) }
         return files
     }
@@ -242,6 +248,7 @@ struct TokenizerWriter {
         var generation: JSONObject = ["eos_token_id": Self.ends(spec)]
         if let bos = spec.bos { generation["bos_token_id"] = .int(bos) }
         if let padding = spec.padding { generation["pad_token_id"] = .int(padding) }
+        generation.members += settings.members
         return generation
     }
 

@@ -9,6 +9,7 @@ struct SafetensorsWriter {
         case f16 = "F16"
         case bf16 = "BF16"
         case u32 = "U32"
+        case u8 = "U8"
 
         init(_ number: Packing.Number) {
             self =
@@ -19,7 +20,13 @@ struct SafetensorsWriter {
                 }
         }
 
-        var byteCount: Int { self == .f32 || self == .u32 ? 4 : 2 }
+        var byteCount: Int {
+            switch self {
+            case .f32, .u32: 4
+            case .f16, .bf16: 2
+            case .u8: 1
+            }
+        }
     }
 
     struct Entry {
@@ -32,9 +39,10 @@ struct SafetensorsWriter {
     private let file: OutputFile
     private let end: Int
 
-    init(_ file: OutputFile, entries: [Entry]) throws(ModelError) {
+    /// - Parameter format: whose reader it is for: `mlx`, or `pt` for transformers.
+    init(_ file: OutputFile, entries: [Entry], format: String) throws(ModelError) {
         var header = JSONObject()
-        header.members = [.init(key: "__metadata__", value: .object(["format": .string("mlx")]))]
+        header.members = [.init(key: "__metadata__", value: .object(["format": .string(format)]))]
         var offset = 0
         for entry in entries {
             header.members.append(
@@ -56,10 +64,7 @@ struct SafetensorsWriter {
         try file.append(text)
     }
 
-    /// The next bytes of the tensor section.
-    func append(_ bytes: some Collection<UInt8>) throws(ModelError) { try file.append(bytes) }
-    func append(_ bytes: UnsafeRawBufferPointer) throws(ModelError) { try unsafe file.append(bytes) }
-
+    /// All tensors have been appended to the file.
     func finish() throws(ModelError) {
         precondition(file.count == end, "as many bytes as the header says")
         try file.finish()

@@ -92,14 +92,15 @@ extension Q6_K: WritableFormat {
         }
         guard abs(peak) > 1e-15 else { return 0 }
         var best: (gain: Float, scale: Float) = (0, 0)
-        for trial in -9...9 {
+        // The plain width first: where others are no better, its scale is the simplest number.
+        for trial in [0] + Array(-9...9) {
             let step = -peak / (32 + 0.1 * Float(trial))
             var products: Float = 0, squares: Float = 0
             codes(group, step) { index, code in
                 products += unsafe weight(index) * code * values[index]
                 squares += weight(index) * code * code
             }
-            if squares > 0, products * products > best.gain * squares {
+            if squares > 0, products * products > best.gain * squares * (1 + 1e-6) {
                 best = (products * products / squares, products / squares)
             }
         }

@@ -1,8 +1,11 @@
-/// A stored format that can be written: the inverse of `unpack`, and a rounding for numbers that are not its own yet.
-public protocol WritableFormat: QuantFormat {
-    /// Writes one row from codes and scales. What `unpack` gives, `pack` makes the same bytes of.
+/// A stored format whose rows can be put together from codes and scales: the inverse of `unpack`.
+public protocol PackableFormat: QuantFormat {
+    /// Writes one row. What `unpack` gives, `pack` makes the same bytes of.
     func pack(_ parts: UnpackedRow, into row: MutableRowBytes)
+}
 
+/// A stored format that numbers which are not its own can be rounded to.
+public protocol WritableFormat: PackableFormat {
     /// Chooses codes and scales for one row of numbers.
     /// - Parameters:
     ///   - importance: one weight per value for its squared error, or empty for all alike. Formats whose rounding is fixed by
