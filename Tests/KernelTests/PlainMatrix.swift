@@ -26,8 +26,18 @@ struct PlainMatrix {
         return form
     }
 
-    static func twoLevel(bits: Int, group: Int, offset: Bool, zero: Int) -> ck_form {
-        flat(bits: bits, scale: CK_SCALE_TWO_LEVEL, group: group, offset: offset, zero: zero)
+    static func twoLevel(bits: Int, group: Int, offset: Bool, zero: Int, factor: Float = 1) -> ck_form {
+        var form = flat(bits: bits, scale: CK_SCALE_TWO_LEVEL, group: group, offset: offset, zero: zero)
+        form.factor = factor
+        return form
+    }
+
+    /// The same with codes that stand for numbers of a codebook.
+    static func withCodebook(_ form: ck_form, _ numbers: [UInt8]) -> ck_form {
+        var form = form
+        form.has_codebook = true
+        withUnsafeMutableBytes(of: &form.codebook) { $0.copyBytes(from: numbers) }
+        return form
     }
 
     static func dense(_ values: ck_values) -> ck_form {
@@ -53,10 +63,30 @@ struct PlainMatrix {
             superScales = (0..<rows * columns / 256).map { _ in UInt16(Self.bits(random.unit() / 64, as: .f16)) }
             superOffsets = (0..<rows * columns / 256).map { _ in UInt16(Self.bits(random.unit() / 8, as: .f16)) }
         } else {
-            scales = (0..<rows * groups).map { _ in Self.bits(random.unit(), as: flatScale) }
+            scales = (0..<rows * groups).map { _ in randomScale(&random) }
             offsets = (0..<rows * groups).map { _ in Self.bits(random.unit(), as: flatScale) }
         }
     }
+
+    private func randomScale(_ random: inout SeededRandom) -> UInt32 {
+        switch ck_scales(UInt32(form.scales)) {
+        case CK_SCALE_E8M0: UInt32(random.below(8) == 0 ? random.below(2) : 118 + random.below(10))
+        case CK_SCALE_E4M3: UInt32(random.below(256))
+        default: Self.bits(random.unit(), as: flatScale)
+        }
+    }
+
+    /// 2^(byte − 127), or a sign, four bits of exponent, three of fraction; times the form's factor.
+    private func byteScale(_ byte: Int) -> Float {
+        if form.scales == UInt8(CK_SCALE_E8M0.rawValue) {
+            return Float(sign: .plus, exponent: byte - 127, significand: 1) * form.factor
+        }
+        let exponent = byte >> 3 & 15, fraction = Float(byte & 7) / 8
+        let magnitude = Float(sign: .plus, exponent: max(exponent, 1) - 7, significand: exponent == 0 ? fraction : 1 + fraction)
+        return (byte < 128 ? magnitude : -magnitude) * form.factor
+    }
+
+    static func hasByteScales(_ form: ck_form) -> Bool { [CK_SCALE_E8M0, CK_SCALE_E4M3].contains(ck_scales(UInt32(form.scales))) }
 
     enum Number { case f32, f16, bf16 }
 
@@ -88,12 +118,15 @@ struct PlainMatrix {
         if !isCodes { return Self.value(numbers[row * columns + column], as: dense) }
         let group = row * groups + column / Int(form.group)
         let block = row * columns / 256 + column / 256
-        let code = Float(Int(codes[row * columns + column]) - Int(form.zero))
+        let stored = Int(codes[row * columns + column])
+        let number = form.has_codebook ? withUnsafeBytes(of: form.codebook) { Int($0[stored]) } : stored
+        let code = Float(number - Int(form.zero))
         if isTwoLevel {
-            let scale = Self.value(UInt32(superScales[block]), as: .f16) * Float(Int32(bitPattern: scales[group]))
-            let offset = Self.value(UInt32(superOffsets[block]), as: .f16) * Float(Int32(bitPattern: offsets[group]))
+            let scale = form.factor * Self.value(UInt32(superScales[block]), as: .f16) * Float(Int32(bitPattern: scales[group]))
+            let offset = form.factor * Self.value(UInt32(superOffsets[block]), as: .f16) * Float(Int32(bitPattern: offsets[group]))
             return form.has_offset ? scale * code - offset : scale * code
         }
+        if Self.hasByteScales(form) { return byteScale(Int(scales[group])) * code }
         let scaled = Self.value(scales[group], as: flatScale) * code
         return form.has_offset ? scaled + Self.value(offsets[group], as: flatScale) : scaled
     }

@@ -7,9 +7,9 @@ extension KernelTests {
         /// Every form that is executed: all code widths × scales × groups × offset or zero, two-level, dense.
         static let forms: [ck_form] = {
             var forms: [ck_form] = []
-            for bits in [4, 5, 6, 8] {
+            for bits in [2, 3, 4, 5, 6, 8] {
                 for scale in [CK_SCALE_F16, CK_SCALE_BF16, CK_SCALE_F32] {
-                    for group in [32, 64, 128] {
+                    for group in [32, 64, 128, 256] {
                         forms.append(PlainMatrix.flat(bits: bits, scale: scale, group: group, offset: true, zero: 0))
                         forms.append(PlainMatrix.flat(bits: bits, scale: scale, group: group, offset: false, zero: 1 << (bits - 1)))
                     }
@@ -18,12 +18,29 @@ extension KernelTests {
             forms.append(PlainMatrix.twoLevel(bits: 4, group: 32, offset: true, zero: 0))
             forms.append(PlainMatrix.twoLevel(bits: 5, group: 32, offset: true, zero: 0))
             forms.append(PlainMatrix.twoLevel(bits: 6, group: 16, offset: false, zero: 32))
+            forms.append(PlainMatrix.twoLevel(bits: 2, group: 32, offset: true, zero: 1, factor: 0.125))
+            forms.append(PlainMatrix.twoLevel(bits: 2, group: 16, offset: true, zero: 0))
+            forms.append(PlainMatrix.twoLevel(bits: 3, group: 16, offset: false, zero: 4))
+            let six: [UInt8] = [0, 18, 35, 51, 68, 86, 1, 2], wide: [UInt8] = (0..<16).map { 17 * $0 }
+            for group in [16, 32] {
+                forms.append(PlainMatrix.withCodebook(PlainMatrix.twoLevel(bits: 3, group: group, offset: false, zero: 43, factor: 0.125), six))
+            }
+            forms.append(PlainMatrix.withCodebook(PlainMatrix.twoLevel(bits: 4, group: 32, offset: false, zero: 128), wide))
+            for scale in [CK_SCALE_F16, CK_SCALE_BF16, CK_SCALE_F32, CK_SCALE_E8M0, CK_SCALE_E4M3] {
+                for (bits, groups) in [(1, [32, 128]), (4, [16, 32, 64])] {
+                    for group in groups {
+                        var form = PlainMatrix.flat(bits: bits, scale: scale, group: group, offset: false, zero: bits == 1 ? 1 : 120)
+                        form.factor = 0.75
+                        forms.append(PlainMatrix.withCodebook(form, bits == 1 ? [0, 2] : wide))
+                    }
+                }
+            }
             for values in [CK_F32, CK_F16, CK_BF16] { forms.append(PlainMatrix.dense(values)) }
             return forms
         }()
 
         static func describe(_ form: ck_form) -> String {
-            "values \(form.values) bits \(form.code_bits) scales \(form.scales) group \(form.group) offset \(form.has_offset) zero \(form.zero)"
+            "values \(form.values) bits \(form.code_bits) scales \(form.scales) group \(form.group) offset \(form.has_offset) zero \(form.zero) codebook \(form.has_codebook)"
         }
 
         /// f32 sums of up to 40 terms with a scale each, against f64 over the same quantised input, relative to the sum of magnitudes.
@@ -33,7 +50,7 @@ extension KernelTests {
         static func columns(_ form: ck_form, _ random: inout SeededRandom) -> Int {
             if form.values != UInt8(CK_CODES.rawValue) { return 1 + random.below(90) }
             if form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue) { return 256 * (1 + random.below(2)) }
-            return Int(form.group) * (1 + random.below(3))
+            return max(32, Int(form.group)) * (1 + random.below(3))
         }
 
         static func multiply(
@@ -83,6 +100,8 @@ extension KernelTests {
             #expect(ck_panel_bytes(&form, 96) == 0)
             form = PlainMatrix.twoLevel(bits: 4, group: 32, offset: true, zero: 0)
             #expect(ck_panel_bytes(&form, 128) == 0)
+            form = PlainMatrix.flat(bits: 4, scale: CK_SCALE_F16, group: 16, offset: false, zero: 8)
+            #expect(ck_panel_bytes(&form, 64) == 0)
             form = PlainMatrix.flat(bits: 7, scale: CK_SCALE_F16, group: 32, offset: false, zero: 0)
             #expect(ck_panel_bytes(&form, 64) == 0)
         }
@@ -180,6 +199,9 @@ extension KernelTests {
                     plain.scales = plain.scales.map { _ in 1 }
                     plain.offsets = plain.offsets.map { _ in 0 }
                     plain.superScales = plain.superScales.map { _ in Float16(1).bitPattern }
+                } else if PlainMatrix.hasByteScales(form) {
+                    let one: UInt32 = form.scales == UInt8(CK_SCALE_E8M0.rawValue) ? 127 : 7 << 3
+                    plain.scales = plain.scales.map { _ in one }
                 } else {
                     let number: PlainMatrix.Number =
                         form.scales == UInt8(CK_SCALE_F32.rawValue) ? .f32 : form.scales == UInt8(CK_SCALE_F16.rawValue) ? .f16 : .bf16

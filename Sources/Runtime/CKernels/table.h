@@ -118,7 +118,7 @@ typedef struct ck_table {
     int code_tokens;    // most tokens of a packed tile
     int dense_tokens;   // most tokens of a dense tile
     int queries;        // most queries of an attention tile
-    bool signed_bytes;  // 8-bit codes are read as code - 128
+    bool signed_bytes;  // 8-bit codes and the numbers of codebooks are read less 128
     bool bf16_pairs;    // inputs of bf16 are laid out as bf16
 
     /// `tokens` rows of x into records.

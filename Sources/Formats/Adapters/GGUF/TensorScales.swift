@@ -24,7 +24,9 @@ enum TensorScales {
                 }
                 let bits = unsafe storages[plane.file].bytes.loadUnaligned(fromByteOffset: plane.range.lowerBound, as: UInt32.self)
                 let scale = Float(bitPattern: UInt32(littleEndian: bits))
-                guard scale.isFinite else { throw ModelError(.outOfRange, at: companionPlace, "is \(scale)", hint: "a finite scale") }
+                guard scale.isFinite, scale != 0 else {
+                    throw ModelError(.outOfRange, at: companionPlace, "is \(scale)", hint: "a scale, finite and not zero")
+                }
                 folded[name] = nil
                 folded[record.name] = StoredTensor(
                     name: record.name, shape: record.shape, format: NVFP4(tensorScale: scale), planes: record.planes)

@@ -34,20 +34,21 @@ void ck_team_run(ck_team *team, void (*work)(void *context, int member, int memb
 
 enum { CK_PANEL_ROWS = 16 };
 enum ck_values { CK_CODES, CK_F32, CK_F16, CK_BF16 };
-enum ck_scales { CK_SCALE_F16, CK_SCALE_BF16, CK_SCALE_F32, CK_SCALE_TWO_LEVEL };
+enum ck_scales { CK_SCALE_F16, CK_SCALE_BF16, CK_SCALE_F32, CK_SCALE_TWO_LEVEL, CK_SCALE_E8M0, CK_SCALE_E4M3 };
 
 /// What a packed matrix is made of:
 ///     weight = scale(row, group) * (codebook[code] - zero) + offset(row, group)
-/// or, dense, plain numbers (values != CK_CODES; the other fields are 0).
+/// where scales that are bytes (E8M0: 2^(byte - 127); E4M3: a small float) or two-level come times `factor`; or, dense, plain numbers (values != CK_CODES; the other fields are 0).
 typedef struct ck_form {
     uint8_t values;        // enum ck_values
-    uint8_t code_bits;     // 2, 3, 4, 5, 6 or 8
+    uint8_t code_bits;     // 1, 2, 3, 4, 5, 6 or 8
     uint8_t scales;        // enum ck_scales; two-level = small integer per group x f16 per 256 columns
     bool has_offset;
     bool has_codebook;
     uint8_t zero;          // subtracted from every code, after the codebook
-    uint16_t group;        // columns per scale: 16, 32, 64 or 128
+    uint16_t group;        // columns per scale: 16, 32, 64, 128 or 256
     uint8_t codebook[16];
+    float factor;          // 0 for none; of two-level offsets too
 } ck_form;
 
 /// Rows in panels of CK_PANEL_ROWS, the last one padded with zero weights.

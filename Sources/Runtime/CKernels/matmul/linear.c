@@ -36,7 +36,7 @@ size_t ck_linear_scratch(int64_t tokens, int64_t columns) {
 
 static ck_input input_for(const ck_table *table, const ck_form *form) {
     ck_input input = {.two_level = form->scales == CK_SCALE_TWO_LEVEL, .halves = form->group == 16};
-    input.zero = form->zero - (table->signed_bytes && form->code_bits == 8 ? 128 : 0);
+    input.zero = form->zero - (table->signed_bytes && (form->code_bits == 8 || form->has_codebook) ? 128 : 0);
     input.group = form->has_offset || input.halves ? form->group : CK_UNIT;
     return input;
 }

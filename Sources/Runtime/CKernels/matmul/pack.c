@@ -2,13 +2,12 @@
 #include "lanes.h"
 
 static bool is_executed(const ck_form *form) {
-    if (form->has_codebook) return false;
-    if (form->scales == CK_SCALE_TWO_LEVEL)
-        return (form->group == 32 && (form->code_bits == 4 || form->code_bits == 5))
-            || (form->group == 16 && form->code_bits == 6);
-    if (form->scales > CK_SCALE_F32) return false;
-    if (form->group != 32 && form->group != 64 && form->group != 128) return false;
-    return form->code_bits == 4 || form->code_bits == 5 || form->code_bits == 6 || form->code_bits == 8;
+    int group = form->group;
+    if (form->scales > CK_SCALE_E4M3 || form->code_bits > 8) return false;
+    if (form->scales == CK_SCALE_TWO_LEVEL ? group != 16 && group != 32
+                                           : group < 16 || group > 256 || (group & (group - 1)) != 0) return false;
+    if (form->has_offset && (group == 16 || ck_number_bytes(form->scales) == 1) && form->scales != CK_SCALE_TWO_LEVEL) return false;
+    return ck_widths(ck_kind_of(form), form->has_codebook) >> form->code_bits & 1;
 }
 
 size_t ck_panel_bytes(const ck_form *form, int64_t columns) {
@@ -84,6 +83,7 @@ void ck_pack_panel(const ck_form *form, int64_t columns, int rows, const ck_rows
         return;
     }
     switch (form->code_bits) {
+    case 1: pack_codes(1, columns, rows, source->codes, panel); break;
     case 2: pack_codes(2, columns, rows, source->codes, panel); break;
     case 3: pack_codes(3, columns, rows, source->codes, panel); break;
     case 4: pack_codes(4, columns, rows, source->codes, panel); break;
@@ -116,7 +116,8 @@ void ck_unpack_row(const ck_matrix *matrix, int64_t row, float *values) {
         for (int from = 0; from < CK_UNIT; from += width) {
             ck_group_scale of = ck_group_scale_get(form, records, lane, (column + from) / form->group);
             for (int i = from; i < from + width; i++) {
-                float value = of.scale * (float)(codes[i] - form->zero);
+                int code = form->has_codebook ? form->codebook[codes[i] & 15] : codes[i];
+                float value = of.scale * (float)(code - form->zero);
                 values[column + i] = form->has_offset ? value + of.offset : value;
             }
         }

@@ -4,11 +4,22 @@
 /// multiplies them with four activations of each token. See scalar.h for what it computes and in which order.
 #include "form.h"
 
-/// How scales and groups lie: what else the kernel is compiled for besides the code bits.
-enum kind { FLAT, TWO_LEVEL_32, TWO_LEVEL_16 };
+/// How codes are read: their bits, and whether they stand for numbers of a codebook, which are bytes.
+typedef struct reading {
+    int bits, value_bits;
+    bool has_codebook;
+    k_bytes codebook;
+} reading;
+
+INLINE reading reading_of(const ck_form *form, const int bits, const bool has_codebook) {
+    reading how = {.bits = bits, .value_bits = has_codebook ? 8 : bits, .has_codebook = has_codebook};
+    if (has_codebook) how.codebook = k_codebook(form->codebook);
+    return how;
+}
 
 /// The codes of one quad of columns (see form.h), of LANES rows.
-INLINE k_bytes quad_codes(const uint8_t *unit, const int bits, const int quad) {
+INLINE k_bytes quad_codes(const uint8_t *unit, const reading how, const int quad) {
+    const int bits = how.bits;
     if (bits == 8) return k_codes(8, k_load(unit + 64 * quad));
     k_bytes codes = {0};
     int shift = 0;
@@ -22,13 +33,13 @@ INLINE k_bytes quad_codes(const uint8_t *unit, const int bits, const int quad) {
         unit += 128, shift += 2;
     }
     if (bits & 1) codes = k_or(codes, k_field(k_load(unit), quad, 1, shift));
-    return k_codes(bits, codes);
+    return how.has_codebook ? k_look_up(how.codebook, codes) : k_codes(bits, codes);
 }
 
 /// sums[token] += codes x activations over quads from ..< to of a unit.
-INLINE void dot_unit(const uint8_t *unit, const int8_t *activations, const int bits, const int tokens, const int from,
+INLINE void dot_unit(const uint8_t *unit, const int8_t *activations, const reading how, const int tokens, const int from,
                      const int to, k_ints *sums) {
-    const int length = k_quads_per_run(bits) < to - from ? k_quads_per_run(bits) : to - from;
+    const int bits = how.value_bits, length = k_quads_per_run(bits) < to - from ? k_quads_per_run(bits) : to - from;
 #pragma clang loop unroll(full)
     for (int run = from; run < to; run += length) {
         k_dots dots[12];
@@ -38,7 +49,7 @@ INLINE void dot_unit(const uint8_t *unit, const int8_t *activations, const int b
         for (int i = 0; i < length; i++) {
             // Over a whole unit, both halves of a line one after the other.
             const int place = run - from + i, quad = to - from == 8 ? place % 2 * 4 + place / 2 : from + place;
-            k_bytes codes = quad_codes(unit, bits, quad);
+            k_bytes codes = quad_codes(unit, how, quad);
 #pragma clang loop unroll(full)
             for (int token = 0; token < tokens; token++)
                 dots[token] = k_dot(bits, dots[token], codes, activations + token * CK_UNIT + 4 * quad);
@@ -63,8 +74,11 @@ INLINE record_view view_record(const uint8_t *record, const int tokens, const in
                          (const float *)(const void *)(scales + tokens * 4 * (1 + halves))};
 }
 
-INLINE k_floats load_scales(int scales, const uint8_t *at) {
+/// Scales as stored; bytes come times the form's factor (see ck_scale_factor).
+INLINE k_floats load_scales(int scales, const uint8_t *at, float factor) {
     switch (scales) {
+    case CK_SCALE_E8M0: return k_mul(k_load_e8m0(at), k_set(factor));
+    case CK_SCALE_E4M3: return k_mul(k_load_e4m3(at), k_set(factor));
     case CK_SCALE_F16: return k_load_f16(at);
     case CK_SCALE_BF16: return k_load_bf16(at);
     default: return k_load_f32(at);
@@ -102,9 +116,11 @@ INLINE void prefetch_next(const ck_matrix *matrix, const strand *of, size_t line
     }
 }
 
-INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const int bits, const int tokens,
+INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const reading how, const int tokens,
                          const int strands, k_floats *totals) {
+    const int bits = how.bits;
     const ck_form *form = &matrix->form;
+    const float factor = ck_scale_factor(form);
     const int64_t groups = matrix->columns / form->group;
     const int units = form->group / CK_UNIT, kind = form->scales, has_offset = form->has_offset;
     const size_t width = ck_number_bytes(kind), step = ck_scale_bytes(form);
@@ -113,7 +129,7 @@ INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_
         k_floats scale[4];
         record_view view = {0};
 #pragma clang loop unroll(full)
-        for (int s = 0; s < strands; s++) scale[s] = load_scales(kind, of[s].scales + scales + s % PARTS * LANES * width);
+        for (int s = 0; s < strands; s++) scale[s] = load_scales(kind, of[s].scales + scales + s % PARTS * LANES * width, factor);
         for (int i = 0; i < units; i++, unit += ck_unit_bytes(bits), record += tokens * 44) {
             view = view_record(record, tokens, 1);
             prefetch_next(matrix, of, unit / bits, tokens, strands);
@@ -122,7 +138,7 @@ INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_
                 k_ints sums[12];
 #pragma clang loop unroll(full)
                 for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[token]);
-                dot_unit(of[s].codes + unit, view.codes, bits, tokens, 0, 8, sums);
+                dot_unit(of[s].codes + unit, view.codes, how, tokens, 0, 8, sums);
 #pragma clang loop unroll(full)
                 for (int token = 0; token < tokens; token++) {
                     k_floats *total = &totals[s * tokens + token];
@@ -133,7 +149,7 @@ INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_
         if (!has_offset) continue;
 #pragma clang loop unroll(full)
         for (int s = 0; s < strands; s++) {
-            k_floats offset = load_scales(kind, of[s].scales + scales + (CK_PANEL_ROWS + s % PARTS * LANES) * width);
+            k_floats offset = load_scales(kind, of[s].scales + scales + (CK_PANEL_ROWS + s % PARTS * LANES) * width, factor);
 #pragma clang loop unroll(full)
             for (int token = 0; token < tokens; token++)
                 totals[s * tokens + token] = k_fma(offset, k_set(view.sums[token]), totals[s * tokens + token]);
@@ -141,9 +157,40 @@ INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_
     }
 }
 
-INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const int bits,
+/// Groups of 16, of which a unit has two; without offsets.
+INLINE void flat_16_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const reading how,
+                            const int tokens, const int strands, k_floats *totals) {
+    const ck_form *form = &matrix->form;
+    const int kind = form->scales;
+    const float factor = ck_scale_factor(form);
+    const size_t width = ck_number_bytes(kind), unit_bytes = ck_unit_bytes(how.bits);
+    size_t unit = 0, scales = of[0].part * LANES * width;
+    for (int64_t column = 0; column < matrix->columns; column += CK_UNIT, unit += unit_bytes, record += tokens * 52) {
+        record_view view = view_record(record, tokens, 2);
+        prefetch_next(matrix, of, unit / how.bits, tokens, strands);
+#pragma clang loop unroll(full)
+        for (int half = 0; half < 2; half++, scales += CK_PANEL_ROWS * width) {
+#pragma clang loop unroll(full)
+            for (int s = 0; s < strands; s++) {
+                k_floats scale = load_scales(kind, of[s].scales + scales + s % PARTS * LANES * width, factor);
+                k_ints sums[12];
+#pragma clang loop unroll(full)
+                for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[half * tokens + token]);
+                dot_unit(of[s].codes + unit, view.codes, how, tokens, half * 4, half * 4 + 4, sums);
+#pragma clang loop unroll(full)
+                for (int token = 0; token < tokens; token++) {
+                    k_floats *total = &totals[s * tokens + token];
+                    *total = k_fma(k_float(sums[token]), k_mul(scale, k_set(view.scales[token])), *total);
+                }
+            }
+        }
+    }
+}
+
+INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const reading how,
                               const int halves, const int tokens, const int strands, k_floats *totals) {
-    const int has_offset = matrix->form.has_offset, planes = has_offset ? 2 : 1;
+    const int bits = how.bits, has_offset = matrix->form.has_offset, planes = has_offset ? 2 : 1;
+    const k_floats factor = k_set(ck_scale_factor(&matrix->form));
     size_t unit = 0, scales = 0;
     for (int64_t super = 0; super < matrix->columns / CK_SUPER; super++, scales += ck_scale_bytes(&matrix->form)) {
         k_floats super_scale[4], super_offset[4], sub[12];
@@ -151,8 +198,8 @@ INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const u
 #pragma clang loop unroll(full)
         for (int s = 0; s < strands; s++) {
             const int part = of[0].part + s % PARTS;
-            super_scale[s] = k_load_f16(of[s].scales + scales + part * LANES * 2);
-            super_offset[s] = has_offset ? k_load_f16(of[s].scales + scales + 32 + part * LANES * 2) : k_zero();
+            super_scale[s] = k_mul(k_load_f16(of[s].scales + scales + part * LANES * 2), factor);
+            super_offset[s] = has_offset ? k_mul(k_load_f16(of[s].scales + scales + 32 + part * LANES * 2), factor) : k_zero();
 #pragma clang loop unroll(full)
             for (int token = 0; token < tokens; token++) sub[s * tokens + token] = k_zero();
         }
@@ -169,7 +216,7 @@ INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const u
                     k_ints sums[12];
 #pragma clang loop unroll(full)
                     for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[half * tokens + token]);
-                    dot_unit(of[s].codes + unit, view.codes, bits, tokens, half * 4, halves == 2 ? half * 4 + 4 : 8, sums);
+                    dot_unit(of[s].codes + unit, view.codes, how, tokens, half * 4, halves == 2 ? half * 4 + 4 : 8, sums);
 #pragma clang loop unroll(full)
                     for (int token = 0; token < tokens; token++)
                         sub[s * tokens + token] = k_fma(k_float(sums[token]), scale, sub[s * tokens + token]);
@@ -189,7 +236,9 @@ INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const u
 }
 
 INLINE void codes_strands(const ck_matrix *matrix, int64_t row, const uint8_t *records, const float *bias, float *y,
-                          int64_t stride, const int bits, const enum kind kind, const int tokens, const int strands) {
+                          int64_t stride, const int bits, const enum ck_kind kind, const bool has_codebook,
+                          const int tokens, const int strands) {
+    const reading how = reading_of(&matrix->form, bits, has_codebook);
     strand of[4];
     k_floats totals[12];
 #pragma clang loop unroll(full)
@@ -199,8 +248,9 @@ INLINE void codes_strands(const ck_matrix *matrix, int64_t row, const uint8_t *r
 #pragma clang loop unroll(full)
         for (int token = 0; token < tokens; token++) totals[s * tokens + token] = start;
     }
-    if (kind == FLAT) flat_strands(matrix, of, records, bits, tokens, strands, totals);
-    else two_level_strands(matrix, of, records, bits, kind == TWO_LEVEL_16 ? 2 : 1, tokens, strands, totals);
+    if (kind == CK_FLAT) flat_strands(matrix, of, records, how, tokens, strands, totals);
+    else if (kind == CK_FLAT_16) flat_16_strands(matrix, of, records, how, tokens, strands, totals);
+    else two_level_strands(matrix, of, records, how, kind == CK_TWO_LEVEL_16 ? 2 : 1, tokens, strands, totals);
 #pragma clang loop unroll(full)
     for (int s = 0; s < strands; s++)
 #pragma clang loop unroll(full)
@@ -209,52 +259,68 @@ INLINE void codes_strands(const ck_matrix *matrix, int64_t row, const uint8_t *r
 }
 
 INLINE void codes_panels(const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, const float *bias,
-                         float *y, int64_t stride, const int bits, const enum kind kind, const int tokens) {
+                         float *y, int64_t stride, const int bits, const enum ck_kind kind, const bool has_codebook,
+                         const int tokens) {
     const int strands = strands_for(tokens);
     int64_t row = first * CK_PANEL_ROWS, end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
     for (; strands > 1 && row + (strands - 1) * LANES < end; row += strands * LANES)
-        codes_strands(matrix, row, records, bias, y, stride, bits, kind, tokens, strands);
-    for (; row < end; row += LANES) codes_strands(matrix, row, records, bias, y, stride, bits, kind, tokens, 1);
+        codes_strands(matrix, row, records, bias, y, stride, bits, kind, has_codebook, tokens, strands);
+    for (; row < end; row += LANES) codes_strands(matrix, row, records, bias, y, stride, bits, kind, has_codebook, tokens, 1);
 }
 
-/// One function per code width and kind, with an arm per number of tokens.
-#define ARM(T)                                                                             \
-    case T:                                                                                \
-        if (T <= MOST_TOKENS) codes_panels(matrix, first, last, records, bias, y, stride, BITS, KIND, T); \
+/// One function per code width, kind and use of a codebook, with an arm per number of tokens.
+#define ARM(T)                                                                                                              \
+    case T:                                                                                                                 \
+        if (T <= MOST_TOKENS) codes_panels(matrix, first, last, records, bias, y, stride, BITS, KIND, HAS_CODEBOOK, T); \
         break;
 #define CODES_ARGUMENTS                                                                                             \
     const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, int tokens, const float *bias, float *y, \
         int64_t stride
-#define DEFINE_CODES(name, bits, kind)                                         \
+#define DEFINE_CODES(name, bits, kind, has_codebook)                            \
     static __attribute__((noinline)) void name(CODES_ARGUMENTS) {              \
-        enum { BITS = bits, KIND = kind };                                     \
+        enum { BITS = bits, KIND = kind, HAS_CODEBOOK = has_codebook };        \
         switch (tokens) {                                                      \
             ARM(1) ARM(2) ARM(3) ARM(4) ARM(5) ARM(6) ARM(7) ARM(8) ARM(9) ARM(10) ARM(11) ARM(12) \
         }                                                                      \
     }
 
-DEFINE_CODES(codes_flat_4, 4, FLAT)
-DEFINE_CODES(codes_flat_5, 5, FLAT)
-DEFINE_CODES(codes_flat_6, 6, FLAT)
-DEFINE_CODES(codes_flat_8, 8, FLAT)
-DEFINE_CODES(codes_two_level_4, 4, TWO_LEVEL_32)
-DEFINE_CODES(codes_two_level_5, 5, TWO_LEVEL_32)
-DEFINE_CODES(codes_two_level_6, 6, TWO_LEVEL_16)
+DEFINE_CODES(codes_flat_2, 2, CK_FLAT, false)
+DEFINE_CODES(codes_flat_3, 3, CK_FLAT, false)
+DEFINE_CODES(codes_flat_4, 4, CK_FLAT, false)
+DEFINE_CODES(codes_flat_5, 5, CK_FLAT, false)
+DEFINE_CODES(codes_flat_6, 6, CK_FLAT, false)
+DEFINE_CODES(codes_flat_8, 8, CK_FLAT, false)
+DEFINE_CODES(book_flat_1, 1, CK_FLAT, true)
+DEFINE_CODES(book_flat_4, 4, CK_FLAT, true)
+DEFINE_CODES(book_flat_16_4, 4, CK_FLAT_16, true)
+DEFINE_CODES(codes_two_level_32_2, 2, CK_TWO_LEVEL_32, false)
+DEFINE_CODES(codes_two_level_32_4, 4, CK_TWO_LEVEL_32, false)
+DEFINE_CODES(codes_two_level_32_5, 5, CK_TWO_LEVEL_32, false)
+DEFINE_CODES(book_two_level_32_3, 3, CK_TWO_LEVEL_32, true)
+DEFINE_CODES(book_two_level_32_4, 4, CK_TWO_LEVEL_32, true)
+DEFINE_CODES(codes_two_level_16_2, 2, CK_TWO_LEVEL_16, false)
+DEFINE_CODES(codes_two_level_16_3, 3, CK_TWO_LEVEL_16, false)
+DEFINE_CODES(codes_two_level_16_6, 6, CK_TWO_LEVEL_16, false)
+DEFINE_CODES(book_two_level_16_3, 3, CK_TWO_LEVEL_16, true)
+
+typedef void (*codes_function)(CODES_ARGUMENTS);
+
+static codes_function codes_function_of(const ck_form *form) {
+    static const codes_function plain[4][9] = {
+        [CK_FLAT] = {[2] = codes_flat_2, [3] = codes_flat_3, [4] = codes_flat_4, [5] = codes_flat_5, [6] = codes_flat_6,
+                     [8] = codes_flat_8},
+        [CK_TWO_LEVEL_32] = {[2] = codes_two_level_32_2, [4] = codes_two_level_32_4, [5] = codes_two_level_32_5},
+        [CK_TWO_LEVEL_16] = {[2] = codes_two_level_16_2, [3] = codes_two_level_16_3, [6] = codes_two_level_16_6},
+    };
+    static const codes_function with_codebook[4][9] = {
+        [CK_FLAT] = {[1] = book_flat_1, [4] = book_flat_4},
+        [CK_FLAT_16] = {[4] = book_flat_16_4},
+        [CK_TWO_LEVEL_32] = {[3] = book_two_level_32_3, [4] = book_two_level_32_4},
+        [CK_TWO_LEVEL_16] = {[3] = book_two_level_16_3},
+    };
+    return (form->has_codebook ? with_codebook : plain)[ck_kind_of(form)][form->code_bits];
+}
 
 static void multiply_codes(CODES_ARGUMENTS) {
-    void (*function)(CODES_ARGUMENTS) = codes_flat_4;
-    if (matrix->form.scales == CK_SCALE_TWO_LEVEL) {
-        switch (matrix->form.code_bits) {
-        case 4: function = codes_two_level_4; break;
-        case 5: function = codes_two_level_5; break;
-        case 6: function = codes_two_level_6; break;
-        }
-    } else {
-        switch (matrix->form.code_bits) {
-        case 5: function = codes_flat_5; break;
-        case 6: function = codes_flat_6; break;
-        case 8: function = codes_flat_8; break;
-        }
-    }
-    function(matrix, first, last, records, tokens, bias, y, stride);
+    codes_function_of(&matrix->form)(matrix, first, last, records, tokens, bias, y, stride);
 }

@@ -79,7 +79,10 @@ static void scalar_codes(const ck_matrix *matrix, int64_t first, int64_t last, c
             const int32_t *seeds = (const int32_t *)(const void *)(scales + tokens);
             const float *sums = (const float *)(const void *)(seeds + halves * tokens);
             int32_t weights[CK_UNIT];
-            for (int i = 0; i < CK_UNIT; i++) weights[i] = (int32_t)ck_code_get(unit, form->code_bits, lane, i);
+            for (int i = 0; i < CK_UNIT; i++) {
+                unsigned code = ck_code_get(unit, form->code_bits, lane, i);
+                weights[i] = form->has_codebook ? form->codebook[code & 15] : (int32_t)code;
+            }
             for (int half = 0; half < halves; half++) {
                 int64_t from = column + half * width;
                 ck_group_scale of = ck_group_scale_get(form, scales_at, lane, from / form->group);

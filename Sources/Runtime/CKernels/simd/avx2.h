@@ -193,6 +193,13 @@ INLINE k_ints k_end(k_ints sum, k_dots dots) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(dots, _mm256_set1_epi16(1)));
 }
 
+/// A codebook of 16 numbers, less 128, and what codes find in it: as bytes for k_dot of 8 bits.
+INLINE k_bytes k_codebook(const uint8_t *numbers) {
+    __m128i biased = _mm_xor_si128(_mm_loadu_si128((const void *)numbers), _mm_set1_epi8((char)0x80));
+    return _mm256_broadcastsi128_si256(biased);
+}
+INLINE k_bytes k_look_up(k_bytes codebook, k_bytes codes) { return _mm256_shuffle_epi8(codebook, codes); }
+
 INLINE k_ints k_seed(int32_t x) { return _mm256_set1_epi32(x); }
 /// 128 high + low.
 INLINE k_ints k_planes(k_ints high, k_ints low) { return _mm256_add_epi32(_mm256_slli_epi32(high, 7), low); }
@@ -210,6 +217,18 @@ INLINE void k_store_part(float *p, k_floats x, int64_t count) {
 INLINE k_floats k_load_f32(const void *p) { return _mm256_loadu_ps(p); }
 INLINE k_floats k_load_f16(const void *p) { return load_f16(p); }
 INLINE k_floats k_load_bf16(const void *p) { return load_bf16(p); }
+/// 2^(byte - 128).
+INLINE k_floats k_load_e8m0(const void *p) {
+    __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p));
+    __m256i powers = _mm256_slli_epi32(_mm256_sub_epi32(bytes, _mm256_set1_epi32(1)), 23);
+    __m256i lowest = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), bytes);
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(powers, lowest, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), bytes)));
+}
+/// E4M3 / 2^8.
+INLINE k_floats k_load_e4m3(const void *p) {
+    __m128i bits = _mm_slli_epi16(_mm_cvtepi8_epi16(_mm_loadl_epi64(p)), 7);
+    return _mm256_cvtph_ps(_mm_and_si128(bits, _mm_set1_epi16((short)0xbfff)));
+}
 INLINE k_floats k_load_i8(const void *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p))); }
 /// Into the second-level cache: the first level has no room for misses that nobody waits for.
 INLINE void k_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }

@@ -141,6 +141,10 @@ INLINE k_dots k_dot_weights(k_dots dots, k_bytes codes, const uint8_t *four) {
 }
 INLINE k_ints k_end(k_ints sum, k_dots dots) { (void)sum; return dots; }
 
+/// A codebook of 16 numbers, and what codes find in it: as bytes for k_dot of 8 bits.
+INLINE k_bytes k_codebook(const uint8_t *numbers) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)numbers)); }
+INLINE k_bytes k_look_up(k_bytes codebook, k_bytes codes) { return _mm512_shuffle_epi8(codebook, codes); }
+
 INLINE k_ints k_seed(int32_t x) { return _mm512_set1_epi32(x); }
 /// 128 high + low.
 INLINE k_ints k_planes(k_ints high, k_ints low) { return _mm512_add_epi32(_mm512_slli_epi32(high, 7), low); }
@@ -158,6 +162,18 @@ INLINE void k_store_part(float *p, k_floats x, int64_t count) {
 INLINE k_floats k_load_f32(const void *p) { return _mm512_loadu_ps(p); }
 INLINE k_floats k_load_f16(const void *p) { return v_load_f16(p); }
 INLINE k_floats k_load_bf16(const void *p) { return v_load_bf16(p); }
+/// 2^(byte - 128).
+INLINE k_floats k_load_e8m0(const void *p) {
+    __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(p));
+    __m512i powers = _mm512_slli_epi32(_mm512_sub_epi32(bytes, _mm512_set1_epi32(1)), 23);
+    __m512i lowest = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), bytes);
+    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(powers, _mm512_cmplt_epu32_mask(bytes, _mm512_set1_epi32(2)), lowest));
+}
+/// E4M3 / 2^8.
+INLINE k_floats k_load_e4m3(const void *p) {
+    __m256i bits = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(p)), 7);
+    return _mm512_cvtph_ps(_mm256_and_si256(bits, _mm256_set1_epi16((short)0xbfff)));
+}
 INLINE k_floats k_load_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p))); }
 /// Into the second-level cache: the first level has no room for misses that nobody waits for.
 INLINE void k_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }
