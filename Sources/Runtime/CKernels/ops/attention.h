@@ -233,38 +233,44 @@ INLINE void attend_block(const ck_query_tile *tile, int64_t block, const ck_part
         finish_scores(tile, start + page * CK_PAGE_TOKENS, count, scores, maximum);
     }
 
-    float factors[CK_QUERIES];
-#pragma clang loop unroll(disable)
+    // One thing for all queries before the next: what a query waits for, others fill.
+    v16 sum[CK_QUERIES], most[CK_QUERIES];
+    for (int query = 0; query < count; query++) partial->maximum[query] = v_fold_max(maximum[query]);
     for (int query = 0; query < count; query++) {
-        const float highest = v_fold_max(maximum[query]);
-        v16 sum = v_zero(), most = v_zero();
+        const v16 highest = v_set(partial->maximum[query]);
+        v16 total = v_zero(), largest = v_zero();
         for (int page = first_page; page < end_page; page++) {
             float *scores = tile->scores + (page * count + query) * CK_CHUNK;
             const uint8_t *scales = tile->pages[page] + all - 2 * CK_PAGE_TOKENS;
+#pragma clang loop unroll(full)
             for (int i = 0; i < CK_PAGE_TOKENS; i += 16) {
-                v16 below = v_sub(v_load(scores + i), v_set(highest)), weight = v_exp(below);
-                sum = v_add(sum, weight);
+                v16 below = v_sub(v_load(scores + i), highest), weight = v_exp(below);
+                total = v_add(total, weight);
                 if (bytes) {  // the value's scale goes into its weight; unwritten positions may hold anything
                     weight = v_zero_below(below, CK_EXP_LOWEST, v_mul(weight, v_load_f16(scales + 2 * i)));
-                    most = v_max(most, weight);
+                    largest = v_max(largest, weight);
                 }
                 v_store(scores + i, weight);
             }
         }
-        partial->maximum[query] = highest;
-        partial->sum[query] = v_fold(sum);
+        sum[query] = total;
+        most[query] = largest;
+    }
+    float factors[CK_QUERIES];
+    for (int query = 0; query < count; query++) {
+        partial->sum[query] = v_fold(sum[query]);
         if (!bytes) continue;
-        float amax = v_fold_max(most);
-        amax = amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX;
-        const v16 inverse = v_set(CK_PLANES / amax);
-        factors[query] = amax / CK_PLANES;
-        for (int page = first_page; page < end_page; page++) {
+        const float amax = v_fold_max(most[query]);
+        factors[query] = (amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX) / CK_PLANES;
+        most[query] = v_set(CK_PLANES / (amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX));
+    }
+    for (int page = first_page; bytes && page < end_page; page++)
+        for (int query = 0; query < count; query++) {
             const float *scores = tile->scores + (page * count + query) * CK_CHUNK;
             uint8_t *planes = tile->weights + (page * count + query) * 2 * CK_CHUNK;
             for (int i = 0; i < CK_PAGE_TOKENS; i += 16)
-                v_store_weights(planes + i, planes + CK_CHUNK + i, v_mul(v_load(scores + i), inverse));
+                v_store_weights(planes + i, planes + CK_CHUNK + i, v_mul(v_load(scores + i), most[query]));
         }
-    }
 
     int i = 0;
     if (bytes) {
