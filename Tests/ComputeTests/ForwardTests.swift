@@ -3,9 +3,8 @@ import Testing
 import Weights
 
 @Suite struct ForwardTests {
-    static let storedFormats: [any QuantFormat] =
-        [Dense(.f32), Dense(.f16), Dense(.bf16), Q4_0(), Q4_1(), Q5_0(), Q5_1(), Q8_0(), Q4_K(), Q5_K(), Q6_K()]
-        + Affine.all
+    /// All but whole numbers, which are no weights.
+    static let storedFormats = QuantFormats.all.filter { ($0 as? OtherNumbers)?.kind ?? .f64 == .f64 }
 
     @Test(arguments: RandomModel.all, [Metadata.Dialect.huggingFace, .gguf])
     func preciseModeGivesTheLogitsOfTheSpecification(_ random: RandomModel, _ dialect: Metadata.Dialect) throws {
@@ -98,7 +97,7 @@ import Weights
         let bytes = try Model.load(wide.huggingFace(), options: ModelOptions(threads: 2, cache: .q8))
         let whole = try bytes.logits(tokens)
         let error = relativeError(whole.flatMap { $0 }, from: half.flatMap { $0 })
-        #expect(error > 0 && error < 0.06, "\(wide.testDescription): \(error)")  // random heads tell keys apart sharply
+        #expect(error > 0 && error < 0.03, "\(wide.testDescription): \(error)")
         for chunks in [Array(repeating: 1, count: 75), [31, 2, 42]] {
             #expect(try bytes.logits(tokens, chunks: chunks) == whole, "\(wide.testDescription) \(chunks)")
         }

@@ -128,8 +128,7 @@ struct RandomModel: CustomTestStringConvertible {
                 let floats = (0..<shape[0]).map { _ in middle + random.float(in: -0.3...0.3) }
                 source.add(name, shape, Dense(.f32), planes: [floats.flatMap { $0.bitPattern.littleEndianBytes }])
             } else {
-                let blocks = shape[0] * shape[1] / format.valuesPerBlock
-                source.add(name, shape, format, planes: random.planes(of: format, blocks: blocks))
+                source.add(name, shape, format, planes: random.planes(of: format, rows: shape[0], columns: shape[1]))
             }
         }
         return source
@@ -192,48 +191,6 @@ struct SplitMix: RandomNumberGenerator {
     }
 
     mutating func float(in range: ClosedRange<Float>) -> Float { Float.random(in: range, using: &self) }
-
-    /// Random blocks whose values are of the size of trained weights.
-    mutating func planes(of format: any QuantFormat, blocks: Int) -> [[UInt8]] {
-        if let dense = format as? Dense {
-            return [(0..<blocks).flatMap { _ in number(float(in: -0.2...0.2), dense.number) }]
-        }
-        if let affine = format as? Affine {
-            let size: Float = affine.bits == 4 ? 0.02 : 0.001
-            let middle = Float(1 << (affine.bits - 1))
-            let codes = (0..<blocks * format.bytesPerBlock[0]).map { _ in UInt8.random(in: 0...255, using: &self) }
-            let steps = (0..<blocks).map { _ in float(in: -size...size) }
-            return [codes, steps.flatMap { number($0, affine.scale) }, steps.flatMap { number(-middle * $0, affine.scale) }]
-        }
-        let (places, size): ([Int], Float) =
-            switch format.name {
-            case "Q4_0": ([0], 0.02)
-            case "Q5_0": ([0], 0.01)
-            case "Q8_0": ([0], 0.001)
-            case "Q4_1": ([0, 2], 0.02)
-            case "Q5_1": ([0, 2], 0.01)
-            case "Q4_K": ([0, 2], 0.0004)
-            case "Q5_K": ([0, 2], 0.0002)
-            case "Q6_K": ([208], 0.00005)
-            default: ([], 0)
-            }
-        var bytes = (0..<blocks * format.bytesPerBlock[0]).map { _ in UInt8.random(in: 0...255, using: &self) }
-        for block in 0..<blocks {
-            for place in places {
-                let half = number(float(in: 0...size), .f16)
-                bytes.replaceSubrange(block * format.bytesPerBlock[0] + place..<block * format.bytesPerBlock[0] + place + 2, with: half)
-            }
-        }
-        return [bytes]
-    }
-
-    private func number(_ value: Float, _ kind: Packing.Number) -> [UInt8] {
-        switch kind {
-        case .f32: value.bitPattern.littleEndianBytes
-        case .f16: Float16(value).bitPattern.littleEndianBytes
-        case .bf16: UInt16(value.bitPattern >> 16).littleEndianBytes
-        }
-    }
 }
 
 extension FixedWidthInteger {

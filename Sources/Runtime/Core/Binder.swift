@@ -1,5 +1,5 @@
-internal import CKernels
-internal import Weights
+package import CKernels
+package import Weights
 
 /// A model before it is loaded: every tensor found, its shape checked, its place in memory laid out.
 struct ModelPlan {
@@ -219,7 +219,7 @@ extension TensorRole {
 
 extension ck_form {
     /// Nil for a packing whose numbers do not fit.
-    init?(_ packing: Packing) {
+    package init?(_ packing: Packing) {
         self.init()
         switch packing {
         case .dense(let number):
@@ -230,12 +230,13 @@ extension ck_form {
             }
         case .codes(let bits, let group, let scale, let offset, let zero, let codebook, let factor):
             guard let bits = UInt8(exactly: bits), let group = UInt16(exactly: group), let zero = UInt8(exactly: zero),
-                codebook.count <= 16, factor == 1
+                codebook.count <= 16, factor.isFinite, factor != 0
             else { return nil }
             values = UInt8(CK_CODES.rawValue)
             code_bits = bits
             self.group = group
             self.zero = zero
+            self.factor = factor
             has_offset = offset
             has_codebook = !codebook.isEmpty
             scales =
@@ -244,7 +245,8 @@ extension ck_form {
                 case .flat(.bf16): UInt8(CK_SCALE_BF16.rawValue)
                 case .flat(.f32): UInt8(CK_SCALE_F32.rawValue)
                 case .twoLevel: UInt8(CK_SCALE_TWO_LEVEL.rawValue)
-                case .e8m0, .e4m3: UInt8.max
+                case .e8m0: UInt8(CK_SCALE_E8M0.rawValue)
+                case .e4m3: UInt8(CK_SCALE_E4M3.rawValue)
                 }
             withUnsafeMutableBytes(of: &self.codebook) { $0.copyBytes(from: codebook) }
         }
