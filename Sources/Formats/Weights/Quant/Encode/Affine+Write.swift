@@ -4,20 +4,7 @@ extension Affine: WritableFormat {
             unsafe put(parts.scales[block], row.scales, block)
             unsafe put(parts.offsets[block], row.offsets, block)
         }
-        // One little-endian bit stream; 32 codes are a whole number of bytes at any width.
-        var pending: UInt64 = 0
-        var count: UInt64 = 0
-        var place = 0
-        for index in unsafe 0..<parts.codes.count {
-            pending |= unsafe UInt64(parts.codes[index]) << count
-            count += UInt64(bits)
-            while count >= 8 {
-                unsafe row.codes.put(UInt8(truncatingIfNeeded: pending), at: place)
-                place += 1
-                pending >>= 8
-                count -= 8
-            }
-        }
+        unsafe BitStream.pack(parts.codes, bits: bits, into: row.codes)
     }
 
     /// As mlx rounds, bit for bit: the end of the range that lies further from zero is met exactly, and zero falls on a code.
@@ -56,6 +43,22 @@ extension Affine: WritableFormat {
             unsafe bytes.put(bits, at: 4 * block)
         } else {
             unsafe bytes.put(UInt16(truncatingIfNeeded: bits), at: 2 * block)
+        }
+    }
+}
+
+extension BitStream {
+    /// The inverse of `unpack`.
+    static func pack(_ codes: UnsafeMutableBufferPointer<UInt8>, bits: Int, into bytes: UnsafeMutableRawBufferPointer) {
+        switch bits {
+        case 8: unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(codes))
+        case 4: for index in 0..<codes.count / 2 { unsafe bytes.put(codes[2 * index] | codes[2 * index + 1] << 4, at: index) }
+        default:
+            for eight in 0..<codes.count / 8 {
+                var word: UInt64 = 0
+                for k in 0..<8 { word |= unsafe UInt64(codes[eight * 8 + k]) << UInt64(bits * k) }
+                for k in 0..<bits { unsafe bytes.put(UInt8(truncatingIfNeeded: word >> UInt64(8 * k)), at: eight * bits + k) }
+            }
         }
     }
 }
