@@ -43,9 +43,10 @@ struct TensorPlan {
 
 /// Finds an architecture's tensors in a source and checks each shape, once.
 enum Binder {
-    static func plan(_ source: any ModelSource, precise: Bool) throws(ModelError) -> ModelPlan {
+    /// - Parameter kernels: who reads scales, for forms that need fewer of them; without it every format has its own.
+    static func plan(_ source: any ModelSource, precise: Bool, _ kernels: Kernels? = nil) throws(ModelError) -> ModelPlan {
         let architecture = try Architecture.named(in: source.metadata)
-        var binding = Binding(source, architecture.layout.fitted(to: source), precise: precise)
+        var binding = Binding(source, architecture.layout.fitted(to: source), precise: precise, kernels)
         let embedding = try binding.record(TensorRole(.tokenEmbedding))
         let sizes = try Hyperparameters(source.metadata, architecture, vocabularySize: embedding.rows)
 
@@ -98,14 +99,16 @@ private struct Binding {
     let source: any ModelSource
     let layout: CheckpointLayout
     let precise: Bool
+    let kernels: Kernels?
     var tensors: [TensorPlan] = []
     var bytes = 0
     private var used: Set<TensorName> = []
 
-    init(_ source: any ModelSource, _ layout: CheckpointLayout, precise: Bool) {
+    init(_ source: any ModelSource, _ layout: CheckpointLayout, precise: Bool, _ kernels: Kernels?) {
         self.source = source
         self.layout = layout
         self.precise = precise
+        self.kernels = kernels
     }
 
     private var dialect: Metadata.Dialect { source.metadata.dialect }
@@ -165,12 +168,11 @@ private struct Binding {
 
     private func form(of record: StoredTensor) throws(ModelError) -> TensorPlan.Form {
         if precise { return .floats }
-        let form = ck_form(record.format.packing)
-        let bytes = form.map { withUnsafePointer(to: $0) { Int(clamping: ck_panel_bytes($0, Int64(record.columns))) } } ?? 0
-        guard let form, bytes > 0 else {
+        guard var form = ck_form(record.format.packing), ck_panel_bytes(&form, Int64(record.columns)) > 0 else {
             throw ModelError(.unsupported, at: place(record), "no kernel runs \(record.format.name) in rows of \(record.columns)")
         }
-        return .panels(form, panelBytes: bytes)
+        if let kernels { form = ScaleSurvey.form(form, of: record, in: source, kernels) }
+        return .panels(form, panelBytes: Int(clamping: ck_panel_bytes(&form, Int64(record.columns))))
     }
 
     private mutating func take(

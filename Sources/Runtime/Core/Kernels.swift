@@ -30,6 +30,8 @@ struct Kernels {
     fileprivate let products: UnsafeMutablePointer<ck_product>
     fileprivate static let mostProducts = 3
 
+    var members: Int { Int(ck_team_members(team)) }
+
     /// Runs `work(member, members)` on every member of the team.
     func run(_ work: (Int, Int) -> Void) {
         withoutActuallyEscaping(work) { work in

@@ -65,8 +65,9 @@ public final class Model: @unchecked Sendable {  // the memory that its pointers
         _ source: any ModelSource, options: ModelOptions, progress: (@Sendable (Double) -> Void)? = nil
     ) throws(ModelError) -> Model {
         try options.check()
-        let plan = try Binder.plan(source, precise: options.precise)
-        let weights = try Packer.pack(plan, of: source, threads: options.threads, progress: progress)
+        let team = Team(threads: options.threads)
+        let plan = try Binder.plan(source, precise: options.precise, team.kernels)
+        let weights = try Packer.pack(plan, of: source, team.kernels, progress: progress)
         return Model(plan, weights, options)
     }
 

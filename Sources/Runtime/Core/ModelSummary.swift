@@ -1,3 +1,4 @@
+internal import CKernels
 public import Weights
 
 /// What a model will be once it is loaded, without loading it: every tensor's executed form, and what memory it takes.
@@ -31,11 +32,12 @@ public struct ModelSummary: Sendable {
     /// Each row of logits that a step is asked for.
     public let logitsBytesPerRow: Int
 
-    /// Finds and checks every tensor as loading does, but reads none.
+    /// Finds and checks every tensor as loading does. Of their bytes it reads scales, as far as these have something in common.
     /// - Throws: what is wrong with the file.
     public init(_ source: any ModelSource, options: ModelOptions) throws(ModelError) {
         try options.check()
-        let plan = try Binder.plan(source, precise: options.precise)
+        let team = Team(threads: options.threads)
+        let plan = try Binder.plan(source, precise: options.precise, team.kernels)
         architecture = plan.architecture
         hyperparameters = plan.hyperparameters
         packedBytes = plan.bytes
@@ -53,10 +55,10 @@ public struct ModelSummary: Sendable {
 
 extension TensorPlan {
     fileprivate var executedForm: String {
-        guard case .panels = form else { return "f32" }
+        guard case .panels(let form, _) = form else { return "f32" }
         switch record.format.packing {
         case .dense(let number): return number.rawValue
-        case .codes(let bits, let group, let scale, let offset, _, let codebook, _):
+        case .codes(let bits, _, let scale, _, _, let codebook, _):
             let scales =
                 switch scale {
                 case .flat(let number): number.rawValue
@@ -64,8 +66,8 @@ extension TensorPlan {
                 case .e8m0: "e8m0"
                 case .e4m3: "e4m3"
                 }
-            return "\(bits)-bit codes\(codebook.isEmpty ? "" : " of a codebook"), groups of \(group), \(scales) scales"
-                + (offset ? " and offsets" : "")
+            return "\(bits)-bit codes\(codebook.isEmpty ? "" : " of a codebook"), groups of \(form.group), \(scales) scales"
+                + (form.has_offset ? " and offsets" : "")
         }
     }
 }

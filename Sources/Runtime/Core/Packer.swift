@@ -59,53 +59,71 @@ final class PackedWeights {
 enum Packer {
     /// Stored bytes between two reports and releases: what file and packed form may both occupy for a moment.
     private static let sliceBytes = 8 << 20
+    private static let panelRows = Int(CK_PANEL_ROWS)
 
     static func pack(
-        _ plan: ModelPlan, of source: any ModelSource, threads: Int, progress: ((Double) -> Void)?
+        _ plan: ModelPlan, of source: any ModelSource, _ kernels: Kernels, progress: ((Double) -> Void)?
     ) throws(ModelError) -> PackedWeights {
         let weights = try PackedWeights(plan)
-        let team = Team(threads: threads)
+        let tensors = plan.tensors.sorted { $0.firstByte < $1.firstByte }  // as the file has them: a disk reads ahead
         let total = max(1, plan.tensors.reduce(0) { $0 + $1.record.byteCount })
         var done = 0
-        for tensor in plan.tensors {
-            let panelRows = Int(CK_PANEL_ROWS)
+        for tensor in tensors {
             let panels = (tensor.rows + panelRows - 1) / panelRows
             let rowBytes = tensor.record.byteCount / max(tensor.record.rows, 1)
-            // Rows that change places do so within their head: such a tensor is one slice.
-            let slice = tensor.interleavedHead == nil ? max(1, sliceBytes / max(1, rowBytes * panelRows)) : panels
+            // Rows that change places do so within their head, rows that share bytes need all of them: one slice.
+            let isWhole = tensor.interleavedHead != nil || tensor.record.format.sharesBytes
+            let slice = isWhole ? panels : max(1, sliceBytes / max(1, rowBytes * panelRows))
             for first in stride(from: 0, to: panels, by: slice) {
-                let last = min(panels, first + slice)
-                team.kernels.run { member, members in
-                    let count = last - first
-                    let share = first + count * member / members..<first + count * (member + 1) / members
-                    if !share.isEmpty { pack(panels: share, of: tensor, source, into: weights) }
+                let part = first..<min(panels, first + slice)
+                kernels.run { member, members in
+                    let share = part.part(member, of: members)
+                    if share.isEmpty { return }
+                    pack(panels: share, of: tensor, source, into: weights)
+                    source.release(rows(of: share, in: tensor), of: tensor.record)
                 }
-                let rows = first * panelRows..<min(tensor.rows, last * panelRows)
-                release(rows, of: tensor.record, in: source)
-                done += rows.count * rowBytes
+                done += rows(of: part, in: tensor).count * rowBytes
                 progress?(min(1, Double(done) / Double(total)))
             }
+            // What the kernel mapped around the slices.
+            source.release(0..<tensor.record.rows, of: tensor.record)
         }
         progress?(1)
         return weights
     }
 
+    private static func rows(of panels: Range<Int>, in tensor: TensorPlan) -> Range<Int> {
+        panels.lowerBound * panelRows..<min(tensor.rows, panels.upperBound * panelRows)
+    }
+
     private static func pack(panels: Range<Int>, of tensor: TensorPlan, _ source: any ModelSource, into weights: PackedWeights) {
-        let panelRows = Int(CK_PANEL_ROWS)
         switch tensor.form {
         case .floats:
-            for row in panels.lowerBound * panelRows..<min(tensor.rows, panels.upperBound * panelRows) {
+            for row in rows(of: panels, in: tensor) {
                 decode(row, of: tensor, source, into: weights.floats(tensor) + row * tensor.columns)
             }
         case .panels(let form, let panelBytes):
-            let stage = RowStage(form, columns: tensor.columns)
+            let format = tensor.record.format
+            let stored = ck_stored(format)
+            var stage: RowStage?
             for panel in panels {
                 let first = panel * panelRows
                 let count = min(panelRows, tensor.rows - first)
-                for row in 0..<count {
-                    stage.fill(row, from: source.bytes(of: tensor.record, row: tensor.storedRow(first + row)), tensor.record.format)
+                let target = weights.panel(panel, of: tensor, bytes: panelBytes)
+                func row(_ index: Int) -> RowBytes { source.bytes(of: tensor.record, row: tensor.storedRow(first + index)) }
+                if let stored, count == panelRows {
+                    let after = panel + 1 < panels.upperBound && first + 2 * panelRows <= tensor.rows
+                    let rows = ck_stored_rows(
+                        format, next: after ? source.bytes(of: tensor.record, row: first + panelRows) : nil, row: row)
+                    withUnsafePointer(to: form) { form in
+                        withUnsafePointer(to: rows) { ck_pack_stored(stored, form, Int64(tensor.columns), $0, target) }
+                    }
+                } else {
+                    let rows = stage ?? RowStage(format, form, columns: tensor.columns)
+                    stage = rows
+                    for index in 0..<count { rows.fill(index, from: row(index)) }
+                    rows.pack(rows: count, into: target)
                 }
-                stage.pack(rows: count, into: weights.panel(panel, of: tensor, bytes: panelBytes))
             }
         }
     }
@@ -122,81 +140,11 @@ enum Packer {
             for index in 0..<tensor.columns { values[index] = stored[tensor.storedRow(index)] }
         }
     }
-
-    private static func release(_ rows: Range<Int>, of record: StoredTensor, in source: any ModelSource) {
-        guard record.rows > 0 else { return }
-        for plane in record.planes where source.storages.indices.contains(plane.file) {
-            let length = plane.range.count / record.rows
-            let start = plane.range.lowerBound + rows.lowerBound * length
-            source.storages[plane.file].release(start..<start + rows.count * length)
-        }
-    }
 }
 
-/// Sixteen unpacked rows on their way into a panel.
-private final class RowStage {
-    private let form: ck_form
-    private let columns: Int
-    private let codes: UnsafeMutableBufferPointer<UInt8>  // [16, columns] codes, or the bytes of dense values
-    private let scales: UnsafeMutableBufferPointer<UInt32>  // [16, columns / group]
-    private let offsets: UnsafeMutableBufferPointer<UInt32>
-    private let superScales: UnsafeMutableBufferPointer<UInt16>  // [16, columns / 256]
-    private let superOffsets: UnsafeMutableBufferPointer<UInt16>
-    private static let rows = Int(CK_PANEL_ROWS)
-
-    init(_ form: ck_form, columns: Int) {
-        self.form = form
-        self.columns = columns
-        let isCodes = form.values == CK_CODES.rawValue
-        let isTwoLevel = isCodes && form.scales == CK_SCALE_TWO_LEVEL.rawValue
-        let groups = isCodes ? columns / max(1, Int(form.group)) : 0
-        let supers = isTwoLevel ? columns / 256 : 0
-        let valueBytes = isCodes ? 1 : form.values == CK_F32.rawValue ? 4 : 2
-        // Aligned for floats whatever they hold: dense values are read as numbers.
-        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.rows * columns * valueBytes, alignment: 64)
-        codes = bytes.bindMemory(to: UInt8.self)
-        scales = .allocate(capacity: Self.rows * groups)
-        offsets = .allocate(capacity: form.has_offset ? Self.rows * groups : 0)
-        superScales = .allocate(capacity: Self.rows * supers)
-        superOffsets = .allocate(capacity: form.has_offset ? Self.rows * supers : 0)
-    }
-
-    deinit {
-        codes.deallocate()
-        scales.deallocate()
-        offsets.deallocate()
-        superScales.deallocate()
-        superOffsets.deallocate()
-    }
-
-    func fill(_ row: Int, from bytes: RowBytes, _ format: any QuantFormat) {
-        if form.values == CK_CODES.rawValue {
-            format.unpack(
-                bytes,
-                into: UnpackedRow(
-                    codes: part(codes, row), scales: part(scales, row), offsets: part(offsets, row),
-                    superScales: part(superScales, row), superOffsets: part(superOffsets, row)))
-        } else {
-            format.unpack(bytes, into: UnsafeMutableRawBufferPointer(part(codes, row)))
-        }
-    }
-
-    func pack(rows: Int, into panel: UnsafeMutableRawPointer) {
-        let isCodes = form.values == CK_CODES.rawValue
-        var source = ck_rows()
-        source.codes = isCodes ? UnsafePointer(codes.baseAddress) : nil
-        source.scales = scales.isEmpty ? nil : UnsafePointer(scales.baseAddress)
-        source.offsets = offsets.isEmpty ? nil : UnsafePointer(offsets.baseAddress)
-        source.super_scales = superScales.isEmpty ? nil : UnsafePointer(superScales.baseAddress)
-        source.super_offsets = superOffsets.isEmpty ? nil : UnsafePointer(superOffsets.baseAddress)
-        source.values = isCodes ? nil : UnsafeRawPointer(codes.baseAddress)
-        withUnsafePointer(to: form) { form in
-            withUnsafePointer(to: source) { ck_pack_panel(form, Int64(columns), Int32(rows), $0, panel) }
-        }
-    }
-
-    private func part<Element>(_ buffer: UnsafeMutableBufferPointer<Element>, _ row: Int) -> UnsafeMutableBufferPointer<Element> {
-        let width = buffer.count / Self.rows
-        return UnsafeMutableBufferPointer(rebasing: buffer[row * width..<(row + 1) * width])
+extension TensorPlan {
+    /// Where it begins among all files of a source.
+    fileprivate var firstByte: (file: Int, offset: Int) {
+        record.planes.first.map { ($0.file, $0.range.lowerBound) } ?? (0, 0)
     }
 }
