@@ -21,6 +21,15 @@ import Weights
             }
         }
 
+        /// The same for the kernels.
+        func stored(_ format: any QuantFormat) -> StoredRows {
+            func plane(_ index: Int) -> StoredRows.Plane {
+                guard index < planes.count else { return StoredRows.Plane(start: nil, stride: 0) }
+                return StoredRows.Plane(start: planes[index].baseAddress.map { UnsafeRawPointer($0 + 1) }, stride: lengths[index] + 3)
+            }
+            return StoredRows(format, codes: plane(0), scales: plane(1), offsets: plane(2))
+        }
+
         func free() { for plane in planes { plane.deallocate() } }
 
         subscript(row: Int) -> RowBytes {
@@ -75,9 +84,9 @@ import Weights
                     for row in 0..<16 { stage.fill(row, from: rows[row]) }
                     stage.pack(rows: 16, into: target)
                 }
-                for next in [nil, rows[3]] {
+                for next in [nil, 0] {
                     let direct = Self.panel(form, columns: columns) { target in
-                        let rows = ck_stored_rows(format, next: next) { rows[$0] }
+                        let rows = rows.stored(format).panel(next: next) { $0 }
                         withUnsafePointer(to: form) { form in
                             withUnsafePointer(to: rows) { ck_pack_stored(stored, form, Int64(columns), $0, target) }
                         }

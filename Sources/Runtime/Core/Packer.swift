@@ -104,24 +104,24 @@ enum Packer {
             }
         case .panels(let form, let panelBytes):
             let format = tensor.record.format
-            let stored = ck_stored(format)
+            let stored = ck_stored(format).map { (kind: $0, rows: StoredRows(tensor.record, in: source)) }
             var stage: RowStage?
             for panel in panels {
                 let first = panel * panelRows
                 let count = min(panelRows, tensor.rows - first)
                 let target = weights.panel(panel, of: tensor, bytes: panelBytes)
-                func row(_ index: Int) -> RowBytes { source.bytes(of: tensor.record, row: tensor.storedRow(first + index)) }
                 if let stored, count == panelRows {
-                    let after = panel + 1 < panels.upperBound && first + 2 * panelRows <= tensor.rows
-                    let rows = ck_stored_rows(
-                        format, next: after ? source.bytes(of: tensor.record, row: first + panelRows) : nil, row: row)
+                    let isLast = panel + 1 == panels.upperBound || first + 2 * panelRows > tensor.rows
+                    let rows = stored.rows.panel(next: isLast ? nil : first + panelRows) { tensor.storedRow(first + $0) }
                     withUnsafePointer(to: form) { form in
-                        withUnsafePointer(to: rows) { ck_pack_stored(stored, form, Int64(tensor.columns), $0, target) }
+                        withUnsafePointer(to: rows) { ck_pack_stored(stored.kind, form, Int64(tensor.columns), $0, target) }
                     }
                 } else {
                     let rows = stage ?? RowStage(format, form, columns: tensor.columns)
                     stage = rows
-                    for index in 0..<count { rows.fill(index, from: row(index)) }
+                    for index in 0..<count {
+                        rows.fill(index, from: source.bytes(of: tensor.record, row: tensor.storedRow(first + index)))
+                    }
                     rows.pack(rows: count, into: target)
                 }
             }

@@ -53,27 +53,27 @@ struct ScaleSurvey {
     private var isSettled: Bool { !isCentred && merged == 1 }
 
     private mutating func read(_ record: StoredTensor, in source: any ModelSource, _ kernels: Kernels) {
-        narrow(source.bytes(of: record, row: 0), record.format)
+        let places = ScalePlaces(record, in: source)
+        narrow(places, row: 0)
         let rowBytes = max(1, record.byteCount / max(1, record.rows))
         let slice = max(1, Self.sliceBytes / rowBytes)
         var first = 0
         while first < record.rows, !isSettled {
             let rows = first..<min(record.rows, first + slice)
-            readTogether(rows, of: record, in: source, kernels)
+            readTogether(places, rows, kernels)
             source.release(rows, of: record)
             first = rows.upperBound
         }
     }
 
-    private mutating func readTogether(_ rows: Range<Int>, of record: StoredTensor, in source: any ModelSource, _ kernels: Kernels) {
+    private mutating func readTogether(_ places: ScalePlaces, _ rows: Range<Int>, _ kernels: Kernels) {
         let start = self
         withUnsafeTemporaryAllocation(of: ScaleSurvey.self, capacity: kernels.members) { found in
             found.initialize(repeating: start)
             kernels.run { member, members in
-                let share = rows.part(member, of: members)
-                for row in share where !found[member].isSettled {
-                    found[member].narrow(source.bytes(of: record, row: row), record.format)
-                }
+                var survey = start
+                for row in rows.part(member, of: members) where !survey.isSettled { survey.narrow(places, row: row) }
+                found[member] = survey
             }
             for other in found {
                 isCentred = isCentred && other.isCentred
@@ -83,56 +83,59 @@ struct ScaleSurvey {
     }
 
     /// One row more.
-    private mutating func narrow(_ row: RowBytes, _ format: any QuantFormat) {
-        let places = ScalePlaces(row, format)
+    private mutating func narrow(_ places: ScalePlaces, row: Int) {
         var last = (scale: UInt32(0), offset: UInt32(0))
         for group in 0..<groups {
-            let scale = places.scale(group), offset = places.offset(group)
+            let next = (scale: places.scale(row, group), offset: places.offset(row, group))
             if isCentred {
-                let step = HalfPrecision.float(scale, as: number)
-                isCentred = (2 * zero * step).isFinite && HalfPrecision.float(offset, as: number) == -zero * step
+                let step = HalfPrecision.float(next.scale, as: number)
+                isCentred = (2 * zero * step).isFinite && HalfPrecision.float(next.offset, as: number) == -zero * step
             }
             // Of four groups 0, 1, 2, 3 the middle pair may differ where two are merged.
-            if group % merged != 0, (scale, offset) != last { merged = group % 4 == 2 ? 2 : 1 }
-            last = (scale, offset)
+            if group % merged != 0, next != last { merged = group % 4 == 2 ? 2 : 1 }
+            last = next
             if isSettled { return }
         }
     }
 }
 
-/// Where the flat scales of one row lie.
+/// Where the flat scales of a tensor lie.
 private struct ScalePlaces {
-    private let scales: UnsafeRawBufferPointer
-    private let offsets: UnsafeRawBufferPointer?
-    private let stride: Int
+    private let scales: StoredRows.Plane
+    private let offsets: StoredRows.Plane?
+    private let stride: Int  // from group to group
     private let isWide: Bool
 
     static func has(_ format: any QuantFormat) -> Bool {
         format is Affine || format is Q4_0 || format is Q4_1 || format is Q5_0 || format is Q5_1 || format is Q8_0
     }
 
-    init(_ row: RowBytes, _ format: any QuantFormat) {
-        if let affine = format as? Affine {
-            scales = row.scales
-            offsets = row.offsets
+    init(_ record: StoredTensor, in source: any ModelSource) {
+        let rows = StoredRows(record, in: source)
+        if let affine = record.format as? Affine {
+            scales = rows.scales
+            offsets = rows.offsets
             stride = affine.scale.byteCount
             isWide = affine.scale == .f32
         } else {  // ggml's blocks begin with the scale, and with the offset where they have one
-            scales = row.codes
-            offsets = format is Q4_1 || format is Q5_1 ? UnsafeRawBufferPointer(rebasing: row.codes.dropFirst(2)) : nil
-            stride = format.bytesPerBlock[0]
+            let hasOffset = record.format is Q4_1 || record.format is Q5_1
+            scales = rows.codes
+            offsets = hasOffset ? StoredRows.Plane(start: rows.codes.start.map { $0 + 2 }, stride: rows.codes.stride) : nil
+            stride = record.format.bytesPerBlock[0]
             isWide = false
         }
     }
 
-    func scale(_ group: Int) -> UInt32 { load(scales, group) }
+    func scale(_ row: Int, _ group: Int) -> UInt32 { load(scales, row, group) }
     /// 0 where the format has none.
-    func offset(_ group: Int) -> UInt32 { offsets.map { load($0, group) } ?? 0 }
+    func offset(_ row: Int, _ group: Int) -> UInt32 { offsets.map { load($0, row, group) } ?? 0 }
 
-    private func load(_ bytes: UnsafeRawBufferPointer, _ group: Int) -> UInt32 {
-        isWide
-            ? UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: group * stride, as: UInt32.self))
-            : UInt32(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: group * stride, as: UInt16.self)))
+    @inline(__always)
+    private func load(_ plane: StoredRows.Plane, _ row: Int, _ group: Int) -> UInt32 {
+        guard let start = plane.start else { return 0 }
+        let at = start + row * plane.stride + group * stride
+        return isWide
+            ? UInt32(littleEndian: at.loadUnaligned(as: UInt32.self)) : UInt32(UInt16(littleEndian: at.loadUnaligned(as: UInt16.self)))
     }
 }
 

@@ -20,31 +20,58 @@ extension ck_stored {
     }
 }
 
-extension ck_stored_rows {
-    /// Sixteen rows.
-    /// - Parameters:
-    ///   - next: a row after which as many bytes follow as sixteen rows have, to be fetched meanwhile.
-    ///   - row: the bytes of row 0 ..< 16; where they lie outlives this.
-    package init(_ format: any QuantFormat, next: RowBytes?, row: (Int) -> RowBytes) {
-        self.init()
-        group = Int32(clamping: format.valuesPerBlock)
-        self.next = Self.start(next?.codes)
-        withUnsafeMutableBytes(of: &codes) { codes in
-            withUnsafeMutableBytes(of: &scales) { scales in
-                withUnsafeMutableBytes(of: &offsets) { offsets in
-                    for index in 0..<Int(CK_PANEL_ROWS) {
-                        let bytes = row(index)
-                        let place = index * MemoryLayout<UnsafePointer<UInt8>?>.stride
-                        codes.storeBytes(of: Self.start(bytes.codes), toByteOffset: place, as: UnsafePointer<UInt8>?.self)
-                        scales.storeBytes(of: Self.start(bytes.scales), toByteOffset: place, as: UnsafePointer<UInt8>?.self)
-                        offsets.storeBytes(of: Self.start(bytes.offsets), toByteOffset: place, as: UnsafePointer<UInt8>?.self)
-                    }
-                }
-            }
+/// Where the rows of a tensor lie whose rows are apart: one after the other, in up to three planes.
+package struct StoredRows {
+    /// A row begins every `stride` bytes.
+    package struct Plane {
+        let start: UnsafeRawPointer?
+        let stride: Int
+
+        package init(start: UnsafeRawPointer?, stride: Int) {
+            self.start = start
+            self.stride = stride
         }
+
+        func row(_ index: Int) -> UnsafePointer<UInt8>? { start.map { ($0 + index * stride).assumingMemoryBound(to: UInt8.self) } }
     }
 
-    private static func start(_ bytes: UnsafeRawBufferPointer?) -> UnsafePointer<UInt8>? {
-        bytes?.baseAddress?.assumingMemoryBound(to: UInt8.self)
+    let codes: Plane, scales: Plane, offsets: Plane
+    private let group: Int32
+
+    package init(_ format: any QuantFormat, codes: Plane, scales: Plane, offsets: Plane) {
+        self.codes = codes
+        self.scales = scales
+        self.offsets = offsets
+        group = Int32(clamping: format.valuesPerBlock)
+    }
+
+    /// Valid while the source is.
+    init(_ record: StoredTensor, in source: any ModelSource) {
+        precondition(!record.format.sharesBytes)
+        let first = source.bytes(of: record, row: 0)
+        _ = source.bytes(of: record, row: record.rows - 1)  // all rows lie within the file
+        func plane(_ bytes: UnsafeRawBufferPointer) -> Plane { Plane(start: bytes.baseAddress, stride: bytes.count) }
+        self.init(record.format, codes: plane(first.codes), scales: plane(first.scales), offsets: plane(first.offsets))
+    }
+
+    /// Sixteen rows.
+    /// - Parameters:
+    ///   - next: the first of sixteen that are fetched meanwhile, if there are so many.
+    ///   - row: which one each of 0 ..< 16 is.
+    package func panel(next: Int?, row: (Int) -> Int) -> ck_stored_rows {
+        var rows = ck_stored_rows()
+        rows.group = group
+        rows.next = next.flatMap { codes.row($0) }
+        withUnsafeMutableBytes(of: &rows.codes) { fill($0, codes, row) }
+        withUnsafeMutableBytes(of: &rows.scales) { fill($0, scales, row) }
+        withUnsafeMutableBytes(of: &rows.offsets) { fill($0, offsets, row) }
+        return rows
+    }
+
+    /// An array of sixteen pointers, which C has as a tuple here.
+    private func fill(_ places: UnsafeMutableRawBufferPointer, _ plane: Plane, _ row: (Int) -> Int) {
+        guard plane.start != nil else { return }
+        let places = places.bindMemory(to: UnsafePointer<UInt8>?.self)
+        for index in places.indices { places[index] = plane.row(row(index)) }
     }
 }
