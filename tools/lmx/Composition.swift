@@ -32,7 +32,7 @@ enum Composition {
     ) throws(ModelError) -> Model {
         let name = (source.path as NSString).lastPathComponent
         return try Model.load(
-            source, options: ModelOptions(precise: precise, threads: options.threads, cache: options.kvCache),
+            source, options: ModelOptions(precise: precise, threads: options.threads, cache: options.kvCache.format),
             progress: progress ?? Terminal.progress("loading \(name)"))
     }
 
@@ -92,7 +92,12 @@ func quantizationLabel(of source: any ModelSource) -> String {
     return bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? "none"
 }
 
-extension CacheFormat: @retroactive ExpressibleByArgument {}
+/// What keys and values are kept in, as the command line spells it.
+enum CacheChoice: String, CaseIterable, ExpressibleByArgument {
+    case f16, q8
+
+    var format: CacheFormat { self == .q8 ? .q8 : .f16 }
+}
 
 /// How models are computed.
 struct ComputeOptions: ParsableArguments {
@@ -100,7 +105,7 @@ struct ComputeOptions: ParsableArguments {
     var threads: Int = Self.standardThreads
 
     @Option(help: "Keys and values in half precision, or in bytes: half the memory and faster in long texts.")
-    var kvCache: CacheFormat = .f16
+    var kvCache: CacheChoice = .f16
 
     @Flag(help: "The reference path: f32 activations, exactly decoded weights, f32 cache. Slow.")
     var precise = false

@@ -30,7 +30,7 @@ struct Inspect: ParsableCommand, Reporting {
     func run() throws {
         let path = try folders.models.path(of: model)
         let source = try ModelSources.open(path)
-        let summary = try ModelSummary(source, options: ModelOptions(precise: compute.precise, threads: compute.threads, cache: compute.kvCache))
+        let summary = try ModelSummary(source, options: ModelOptions(precise: compute.precise, threads: compute.threads, cache: compute.kvCache.format))
         let positions = context ?? min(summary.hyperparameters.contextLength, 4096)
         let memory = Memory(summary, positions: positions)
         let facts = facts(path, source, summary, memory)
