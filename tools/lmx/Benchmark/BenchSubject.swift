@@ -38,6 +38,7 @@ final class BenchSubject {
         let clock = ContinuousClock()
         let start = clock.now
         let source = try ModelSources.open(path)
+        let program = MemoryForecast.residentBytes
         let model = try Composition.model(of: source, compute, precise: compute.precise)
         let loadSeconds = (clock.now - start).seconds
         let deepest = plan.depths.max() ?? 0
@@ -51,7 +52,7 @@ final class BenchSubject {
             name: (path as NSString).lastPathComponent, quantization: quantizationLabel(of: source),
             fileBytes: ModelFolders.size(of: path), packedBytes: model.packedBytes,
             bytesPerStep: work.bytesPerStep, operationsPerToken: work.operationsPerToken, cacheBytesPerToken: work.cacheBytesPerToken,
-            predictedBytes: work.memory(positions: positions, sequences: sequences), loadSeconds: loadSeconds)
+            predictedBytes: work.memory(positions: positions, sequences: sequences, program: program), loadSeconds: loadSeconds)
         result.tests =
             plan.prompts.map { Test(kind: .prompt, tokens: $0, depth: plan.depths.first ?? 0, batch: 1) }
             + (plan.generate > 0
@@ -95,7 +96,7 @@ final class BenchSubject {
                 result.tests[index].rates.append(Double(test.tokens * test.batch) / time)
             }
         }
-        result.peakBytes = Machine.peakResidentBytes
+        result.peakBytes = MemoryForecast.peakResidentBytes
     }
 
     private func seconds(_ body: () throws -> Void) rethrows -> Double {
@@ -127,10 +128,9 @@ struct ModelWork {
         cacheBytesPerToken = summary.cacheBytesPerToken
     }
 
-    /// What loading and running will occupy: weights, cache, buffers.
-    func memory(positions: Int, sequences: Int) -> Int {
-        let pages = (positions + KVCache.pageTokens - 1) / KVCache.pageTokens * sequences
-        return summary.packedBytes + pages * summary.cacheBytesPerPage + summary.workspaceBytes + sequences * summary.logitsBytesPerRow
+    /// What loading and running will occupy, besides `program`: weights, cache, buffers.
+    func memory(positions: Int, sequences: Int, program: Int) -> Int {
+        MemoryForecast(summary, positions: positions, sequences: sequences, program: program).total
     }
 }
 

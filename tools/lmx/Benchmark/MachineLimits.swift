@@ -17,13 +17,6 @@ enum Machine {
         let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }
         return line?.split(separator: ":").last.map { $0.trimmingCharacters(in: .whitespaces) } ?? "unknown processor"
     }
-
-    /// The most memory that this process has had resident, files that it mapped included; 0 where the system does not say.
-    static var peakResidentBytes: Int {
-        let text = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-        let line = text.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-        return (line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first).flatMap { Int($0) }.map { $0 * 1024 } ?? 0
-    }
 }
 
 /// How fast memory is read now: the bound on decoding.

@@ -8,7 +8,8 @@ struct Inspect: ParsableCommand, Reporting {
     static let configuration = CommandConfiguration(
         abstract: "What a model is, how it is executed, and what memory it needs.",
         discussion: """
-            Reads headers only. Memory is for one model with the given context: weights as executed, cache, buffers.
+            Reads headers, and of the weights the scales, as far as these decide what is executed. Memory is what is resident
+            with one sequence of the given context: the program with tokenizer and template, weights as executed, cache, buffers.
 
             Examples:
               lmx inspect MODEL
@@ -32,7 +33,11 @@ struct Inspect: ParsableCommand, Reporting {
         let source = try ModelSources.open(path)
         let summary = try ModelSummary(source, options: ModelOptions(precise: compute.precise, threads: compute.threads, cache: compute.kvCache.format))
         let positions = context ?? min(summary.hyperparameters.contextLength, 4096)
-        let memory = Memory(summary, positions: positions)
+        // What serving holds besides: resident now, and counted below.
+        let text = (source.tokenizer == nil ? nil : try? Composition.tokenizer(of: source), try? Composition.template(of: source))
+        let memory = withExtendedLifetime(text) {
+            MemoryForecast(summary, positions: positions, program: MemoryForecast.residentBytes)
+        }
         let facts = facts(path, source, summary, memory)
         if output.json {
             var document: JSONObject = [:]
@@ -67,20 +72,9 @@ struct Inspect: ParsableCommand, Reporting {
         }
     }
 
-    private struct Memory {
-        let weights: Int, cache: Int, workspace: Int
-        var total: Int { weights + cache + workspace }
-
-        init(_ summary: ModelSummary, positions: Int) {
-            weights = summary.packedBytes
-            cache = (positions + KVCache.pageTokens - 1) / KVCache.pageTokens * summary.cacheBytesPerPage
-            workspace = summary.workspaceBytes + summary.logitsBytesPerRow
-        }
-    }
-
     private typealias Section = (name: String, members: JSONObject)
 
-    private func facts(_ path: String, _ source: any ModelSource, _ summary: ModelSummary, _ memory: Memory) -> [Section] {
+    private func facts(_ path: String, _ source: any ModelSource, _ summary: ModelSummary, _ memory: MemoryForecast) -> [Section] {
         let sizes = summary.hyperparameters
         let architecture = summary.architecture
         let values = summary.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
@@ -120,7 +114,7 @@ struct Inspect: ParsableCommand, Reporting {
             (
                 "memory",
                 [
-                    "weights_bytes": .int(memory.weights), "cache_bytes": .int(memory.cache),
+                    "program_bytes": .int(memory.program), "weights_bytes": .int(memory.weights), "cache_bytes": .int(memory.cache),
                     "cache_bytes_per_token": .int(summary.cacheBytesPerToken),
                     "workspace_bytes": .int(memory.workspace), "total_bytes": .int(memory.total),
                 ]
