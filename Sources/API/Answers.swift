@@ -20,6 +20,7 @@ struct Answers: Sendable {
             request.sampling.temperature = Float(fields.temperature ?? server.configuration.temperature)
             request.stop = fields.stop
             request.topLogprobs = topLogprobs
+            request.speculates = fields.speculates
             for choice in 0..<fields.choices {
                 // Equal seeds would make equal choices.
                 request.sampling.seed = fields.sampling.seed.map { $0 &+ UInt64(choice) }

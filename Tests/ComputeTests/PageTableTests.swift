@@ -193,7 +193,8 @@ import Testing
                 let held = table.count(slot)
                 #expect(held < prompt.count && held % 4 == 0)
                 for (place, page) in table.pages(slot, held).enumerated() {
-                    #expect(written[page] == Array(prompt[..<(place * 4 + 4)]), "seed \(seed) step \(step): page \(page) holds another text")
+                    #expect(
+                        written[page] == Array(prompt[..<(place * 4 + 4)]), "seed \(seed) step \(step)")
                 }
                 open.append((slot, Array(prompt[..<held]), capacity))
             case 4...6:
@@ -209,7 +210,9 @@ import Testing
                 let more = Int.random(in: 0...max(0, capacity - tokens.count), using: &random)
                 _ = table.table.take(slot, tokens: more)
                 table.table.advance(slot, by: more)
-                for (place, page) in table.pages(slot, tokens.count + more).enumerated() where place * 4 + 4 > tokens.count { written[page] = nil }
+                for (place, page) in table.pages(slot, tokens.count + more).enumerated() where place * 4 + 4 > tokens.count {
+                    written[page] = nil
+                }
                 table.rewind(slot, to: tokens.count)
             case 8:
                 guard let index = open.indices.randomElement(using: &random) else { continue }

@@ -89,7 +89,9 @@ struct PaceTests {
         running.cancel()
         let beside = control.steps.filter { step in step.contains { $0.tokens.count > 1 } }
         #expect(beside.count == 250)
-        #expect(beside.allSatisfy { $0.count == 2 && $0[0].tokens.count == 1 && $0[1].tokens.count <= 16 }, "every step has the answer's next token")
+        #expect(
+            beside.allSatisfy { $0.count == 2 && $0[0].tokens.count == 1 && $0[1].tokens.count <= 16 },
+            "every step has the answer's next token")
     }
 
     @Test func thePartIsAsLongAsItsTimeAllows() {

@@ -179,7 +179,8 @@ struct SpeculationTests {
         for (number, stream) in zip(10..<14, streams) {
             let alone = try await without.generate(Self.request(number)).collected()
             let beside = try await stream.collected()
-            #expect(beside.text == alone.text && beside.tokens == alone.tokens && beside.usage.completionTokens == alone.usage.completionTokens)
+            #expect(
+                beside.text == alone.text && beside.tokens == alone.tokens && beside.usage.completionTokens == alone.usage.completionTokens)
         }
         #expect(with.status().statistics.acceptedTokens > 0)
         #expect(control.broken == [])

@@ -153,3 +153,16 @@ struct SamplingOptions: ParsableArguments {
         return parameters
     }
 }
+
+/// What the engine may do to answer sooner; none of it changes an answer.
+struct ReuseOptions: ParsableArguments {
+    @Flag(inversion: .prefixedNo, help: "Guess next tokens from the text itself and verify several at once, where it pays.")
+    var speculation = true
+    @Flag(inversion: .prefixedNo, help: "Keep what was computed for prompts that begin alike.")
+    var prefixCache = true
+
+    func apply(to options: inout EngineOptions) {
+        options.speculation = speculation ? .automatic : .off
+        options.reusesPrefixes = prefixCache
+    }
+}

@@ -13,6 +13,7 @@ struct GenerationFields: Sendable {
     var context: Int?  // the client's own bound on prompt and answer together
     var streams: Bool
     var includesUsage: Bool
+    var speculates: Bool?  // guessing ahead, which makes no difference to the answer; nil: as the server is set
 
     init(_ fields: Fields) throws(APIError) {
         for (key, why) in Self.refused where fields[key] != nil { throw .unsupported(key, why) }
@@ -29,6 +30,7 @@ struct GenerationFields: Sendable {
         maximumTokens = try fields.integer("max_completion_tokens", in: 0...Int(Int32.max)) ?? most
         stop = try Self.stopStrings(fields)
         temperature = try fields.number("temperature", in: 0...2)
+        speculates = try fields.flag("speculation")
         sampling = try Self.sampling(fields)
     }
 

@@ -49,8 +49,15 @@ extension ModelStatus {
             "request_count": .int(statistics.requests), "in_flight_requests": .int(inFlight),
             "performance": .object([:]), "performance_overrides": .object([:]),
             "speculative": .object([
-                "requested": .bool(false), "active": .bool(false), "reason": .null, "draft_model": .null, "num_tokens": .null,
-                "telemetry": .null,
+                "requested": .bool(speculation != .off), "active": .bool(statistics.proposedTokens > 0), "reason": .null,
+                "draft_model": .null, "num_tokens": .null,
+                "telemetry": .object([
+                    "proposed_tokens": .int(statistics.proposedTokens), "accepted_tokens": .int(statistics.acceptedTokens),
+                ]),
+            ]),
+            "cache": .object([
+                "bytes": .int(cache.totalBytes), "reserved_bytes": .int(cache.reservedBytes), "touched_bytes": .int(cache.touchedBytes),
+                "cached_prompt_tokens": .int(statistics.cachedTokens),
             ]),
             "readiness": .object(["state": .string("routable"), "reason": .null, "crash_count": .int(0)]),
             "stats": .object([

@@ -76,6 +76,7 @@ package struct PageTable: ~Copyable {
         self.contextLength = contextLength
         pagesPerSlot = min(pages, (contextLength + pageTokens - 1) / pageTokens)
         tokens = .allocate(capacity: pages * pageTokens)
+        self.pages.reserveCapacity(min(pages, 1 << 16))  // so that a step that takes one allocates nothing
     }
 
     deinit {
@@ -402,7 +403,9 @@ extension PageTable {
             let before = pages[page].before
             guard before != Self.none else { continue }
             if !pages[Int(before)].isKept { return "page \(page) continues one that is not kept" }
-            if let own = places[Int32(page)], let other = places[before], other < own { return "page \(before) goes before its continuation" }
+            if let own = places[Int32(page)], let other = places[before], other < own {
+                return "page \(before) goes before its continuation"
+            }
         }
         if byHash.count != pages.count(where: \.isKept) { return "the index holds what is not kept" }
         if Set(free).count != free.count { return "a page is free twice" }

@@ -18,15 +18,20 @@ final class ModelRecord: Sendable {
     let bytesPerPage: Int
     let maximumActive: Int
     let maximumQueued: Int
+    let speculation: EngineOptions.Speculation
     private let counters = Locked(Counters())
 
-    init(model: ServedModel, key: UInt64, cachePages: Int, bytesPerPage: Int, maximumActive: Int, maximumQueued: Int) {
+    init(
+        model: ServedModel, key: UInt64, cachePages: Int, bytesPerPage: Int, maximumActive: Int, maximumQueued: Int,
+        speculation: EngineOptions.Speculation
+    ) {
         self.model = model
         self.key = key
         self.bytesPerPage = bytesPerPage
         cacheBytes = cachePages * bytesPerPage
         self.maximumActive = maximumActive
         self.maximumQueued = maximumQueued
+        self.speculation = speculation
     }
 
     /// Takes places for so many requests, all or none.
@@ -83,6 +88,7 @@ final class ModelRecord: Sendable {
         counters.withLock { counters in
             ModelStatus(
                 model: model, inFlight: counters.inFlight, active: min(counters.active, counters.inFlight), maximumActive: maximumActive,
+                speculation: speculation,
                 cache: CacheFigures(
                     totalBytes: cacheBytes, reservedBytes: counters.inFlight == 0 ? 0 : counters.reservedPages * bytesPerPage,
                     touchedBytes: counters.touchedPages * bytesPerPage),
@@ -125,6 +131,7 @@ public struct ModelStatus: Sendable {
     /// Requests running.
     public let active: Int
     public let maximumActive: Int
+    public let speculation: EngineOptions.Speculation
     public let cache: CacheFigures
     public let lastUsedAt: Double?  // seconds since 1970
     /// Tokens per second of all its answers together, over the last few seconds.

@@ -55,7 +55,8 @@ struct Preparation: Sendable {
             loadSeconds: Clock.seconds - begun)
         let record = ModelRecord(
             model: model, key: key, cachePages: step.totalPages, bytesPerPage: loaded.bytesPerPage,
-            maximumActive: min(parallel, step.maximumStepTokens), maximumQueued: max(0, options.queue))
+            maximumActive: min(parallel, step.maximumStepTokens), maximumQueued: max(0, options.queue),
+            speculation: step.isExact ? options.speculation : .off)
         return Resident(step, record: record, totals: registry.totals, options: options)
     }
 

@@ -24,6 +24,7 @@ struct Run: AsyncParsableCommand, Reporting {
     @Option(help: "Log-probabilities of the N likeliest tokens, in --json.") var topLogprobs: Int?
     @Option(help: "Tokens of prompt and answer together.") var context: Int?
     @OptionGroup var sampling: SamplingOptions
+    @OptionGroup var reuse: ReuseOptions
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var folders: FolderOptions
     @OptionGroup var output: OutputOptions
@@ -34,6 +35,7 @@ struct Run: AsyncParsableCommand, Reporting {
         var options = EngineOptions()
         options.contextLength = context
         options.parallel = 1
+        reuse.apply(to: &options)
         let engine = InferenceEngine(options: options)
         let bar = Terminal.progress("loading \(id)")
         let compute = compute
@@ -91,7 +93,10 @@ struct Run: AsyncParsableCommand, Reporting {
     private func document(_ answer: Generated) -> JSONValue {
         var document: JSONObject = [
             "text": .string(answer.text), "finish_reason": .string(answer.reason.rawValue),
-            "usage": .object(["prompt_tokens": .int(answer.usage.promptTokens), "completion_tokens": .int(answer.usage.completionTokens)]),
+            "usage": .object([
+                "prompt_tokens": .int(answer.usage.promptTokens), "completion_tokens": .int(answer.usage.completionTokens),
+                "cached_tokens": .int(answer.usage.cachedTokens),
+            ]),
             "timings": .object([
                 "prompt_seconds": .float(answer.timings.prefill), "decode_seconds": .float(answer.timings.decode),
                 "prompt_tokens_per_second": .float(answer.timings.promptTokensPerSecond(answer.usage)),

@@ -24,14 +24,17 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Who may connect: local, lan or cloud.", transform: Self.profile) var profile = Profile.local
     @Option(help: "Tokens of prompt and answer together.") var context: Int?
     @Option(help: "Requests that run at the same time in each model.") var parallel = 4
+    @Option(help: "Requests that wait for each model; more are told to come back later.") var queue = 64
     @Option(help: "A file whose first line is the key for /admin.") var adminKeyFile: String?
     @Option(help: "A file whose first line is the key for /v1.") var apiKeyFile: String?
+    @OptionGroup var reuse: ReuseOptions
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var folders: FolderOptions
 
     func validate() throws {
         if !(0...65_535).contains(port) { throw ValidationError("--port must be between 0 and 65535") }
         if !(1...1024).contains(parallel) { throw ValidationError("--parallel must be between 1 and 1024") }
+        if !(0...65_536).contains(queue) { throw ValidationError("--queue must be between 0 and 65536") }
         if let context, !(16...(1 << 24)).contains(context) { throw ValidationError("--context must be between 16 and 16777216") }
     }
 
@@ -42,6 +45,8 @@ struct Serve: AsyncParsableCommand {
         var options = EngineOptions()
         options.contextLength = context
         options.parallel = parallel
+        options.queue = queue
+        reuse.apply(to: &options)
         let context = ServerContext(
             engine: InferenceEngine(options: options), configuration: try configuration(), version: Version.text, models: entries,
             loader: { entry, progress in try Composition.load(entry.path, id: entry.id, options: compute, progress: progress) },

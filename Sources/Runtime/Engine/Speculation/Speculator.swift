@@ -7,7 +7,7 @@ package struct Speculator: Sendable {
 
     private var lookup = PromptLookup()
     private var match: PromptLookup.Match?
-    private var chances: [Double] = [0.25, 0.4, 0.55, 0.7, 0.85, 0.9]  // by class of agreement, what was seen of late
+    private var chances: [Double] = [0.1, 0.2, 0.3, 0.5, 0.7, 0.8]  // by class of agreement, what was seen of late
     /// Guesses of the present match that can be verified.
     private var available = 0
 
@@ -51,7 +51,7 @@ package struct Speculator: Sendable {
         guard let match, tried > 0 else { return }
         for place in 0..<min(tried, right + 1) {
             let kind = Self.kind(match.length + place)
-            chances[kind] += 0.05 * ((place < right ? 1 : 0) - chances[kind])
+            chances[kind] += 0.08 * ((place < right ? 1 : 0) - chances[kind])
         }
     }
 
