@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Compute
 internal import Formats
 internal import Foundation
+internal import Text
 internal import Weights
 
 struct Inspect: ParsableCommand, Reporting {
@@ -30,14 +31,11 @@ struct Inspect: ParsableCommand, Reporting {
 
     func run() throws {
         let path = try folders.models.path(of: model)
+        let program = try residentBeforeWeights(path)
         let source = try ModelSources.open(path)
         let summary = try ModelSummary(source, options: ModelOptions(precise: compute.precise, threads: compute.threads, cache: compute.kvCache.format))
         let positions = context ?? min(summary.hyperparameters.contextLength, 4096)
-        // What serving holds besides: resident now, and counted below.
-        let text = (source.tokenizer == nil ? nil : try? Composition.tokenizer(of: source), try? Composition.template(of: source))
-        let memory = withExtendedLifetime(text) {
-            MemoryForecast(summary, positions: positions, program: MemoryForecast.residentBytes)
-        }
+        let memory = MemoryForecast(summary, positions: positions, program: program)
         let facts = facts(path, source, summary, memory)
         if output.json {
             var document: JSONObject = [:]
@@ -70,6 +68,15 @@ struct Inspect: ParsableCommand, Reporting {
             print("\nmetadata")
             for (key, value) in source.metadata.values.sorted(by: { $0.key < $1.key }) { print("  \(key) = \(value.summary)") }
         }
+    }
+
+    /// What is resident once everything but the weights is ready to serve: their files are closed by then.
+    private func residentBeforeWeights(_ path: String) throws -> Int {
+        func text() throws -> (Tokenizer?, ChatTemplate?) {
+            let source = try ModelSources.open(path)
+            return (try? Composition.tokenizer(of: source), try? Composition.template(of: source))
+        }
+        return withExtendedLifetime(try text()) { MemoryForecast.residentBytes }
     }
 
     private typealias Section = (name: String, members: JSONObject)
