@@ -74,9 +74,15 @@ struct Kernels {
     /// The same with inputs of about 15 bits instead of 8, for products that feed every later one: queries, keys, values.
     ///
     /// Costs as much as twice the rows. x, the results and the scratch have room for 2 × `rows`. Dense weights take
-    /// their input as it is.
-    func multiplyFinely<let count: Int>(_ x: Buffer, rows: Int, into results: [count of Product], scratch: UnsafeMutableRawPointer) {
-        guard rows > 0, case .panels(let matrix) = results[0].matrix.form, matrix.pointee.form.values == UInt8(CK_CODES.rawValue) else {
+    /// their input as it is; bf16 ones round it to bf16, and if `includingBF16` to two of them.
+    func multiplyFinely<let count: Int>(
+        _ x: Buffer, rows: Int, includingBF16: Bool, into results: [count of Product], scratch: UnsafeMutableRawPointer
+    ) {
+        guard rows > 0, case .panels(let matrix) = results[0].matrix.form else {
+            return multiply(x, rows: rows, into: results, scratch: scratch)
+        }
+        let isBF16 = matrix.pointee.form.values == UInt8(CK_BF16.rawValue)
+        guard matrix.pointee.form.values == UInt8(CK_CODES.rawValue) || (isBF16 && includingBF16) else {
             return multiply(x, rows: rows, into: results, scratch: scratch)
         }
         for index in 0..<count {
@@ -88,7 +94,8 @@ struct Kernels {
             precondition(product.matrix.columns == x.width && product.matrix.rows == product.y.width)
             products[index] = ck_product(matrix: other, bias: nil, y: product.y.base, stride: Int64(product.y.width))
         }
-        let block: Int32 = matrix.pointee.form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue) ? 256 : 32
+        let isTwoLevel = matrix.pointee.form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue)
+        let block: Int32 = isBF16 ? 0 : isTwoLevel ? 256 : 32
         ck_residual(team, x.base, Int64(rows), Int64(x.width), block)
         ck_linear(team, x.base, Int64(x.width), Int64(2 * rows), Int64(x.width), products, Int32(count), scratch)
         for index in 0..<count {

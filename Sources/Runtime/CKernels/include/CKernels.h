@@ -116,7 +116,7 @@ void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, 
 
 /// For inputs that one byte a number is too coarse for: rows `rows` ... 2 rows - 1 of x become what the codes of rows
 /// 0 ... rows - 1 leave over. ck_linear of all 2 rows, without bias, and ck_join then give the product of x as codes of
-/// about 15 bits. Blocks of 32, or of 256 for two-level forms, as ck_linear cuts them.
+/// about 15 bits. Blocks of 32, or of 256 for two-level forms, as ck_linear cuts them; 0 for bf16, which gives 16 bits.
 void ck_residual(ck_team *team, float *x, int64_t rows, int64_t width, int block);
 /// y[row] += y[rows + row] + bias; bias may be NULL.
 void ck_join(ck_team *team, float *y, int64_t rows, int64_t width, const float *bias);

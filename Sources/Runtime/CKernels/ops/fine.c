@@ -33,15 +33,29 @@ static void leave_over(const float *x, float *y, int64_t count) {
     }
 }
 
+/// What rounding to bf16 leaves over, exactly. No number leaves nothing, nor do the ends of the range.
+static void leave_over_bf16(const float *x, float *y, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], 4);
+        uint32_t magnitude = bits & 0x7fffffff, rounded = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+        float value;
+        memcpy(&value, &rounded, 4);
+        y[i] = magnitude >= 0x00800000 && magnitude < 0x7f000000 ? x[i] - value : 0;
+    }
+}
+
 static void leave_over_work(void *context, int member, int members) {
     const fine_job *job = context;
     int64_t last = job->rows * (member + 1) / members;
-    for (int64_t row = job->rows * member / members; row < last; row++)
-        for (int64_t column = 0; column < job->width; column += job->block) {
+    for (int64_t row = job->rows * member / members; row < last; row++) {
+        if (job->block == 0) leave_over_bf16(job->x + row * job->width, job->x + (job->rows + row) * job->width, job->width);
+        for (int64_t column = 0; job->block > 0 && column < job->width; column += job->block) {
             int64_t count = job->width - column < job->block ? job->width - column : job->block;
             const float *x = job->x + row * job->width + column;
             leave_over(x, job->x + (job->rows + row) * job->width + column, count);
         }
+    }
 }
 
 static void join_work(void *context, int member, int members) {

@@ -16,7 +16,7 @@ extension Model {
 
         kernels.normalise(workspace.hidden, rows: rows, weight: layer.attentionNorm, epsilon: epsilon, into: normed)
         kernels.multiplyFinely(
-            normed, rows: rows,
+            normed, rows: rows, includingBF16: false,
             into: [.init(matrix: layer.query, y: query), .init(matrix: layer.key, y: key), .init(matrix: layer.value, y: value)],
             scratch: workspace.scratch)
 

@@ -22,7 +22,8 @@ extension Model {
         let normed = workspace.normed
         let logits = workspace.output  // [2 × rows, vocabulary], as normed
         kernels.normalise(hidden, rows: rows, weight: outputNorm, epsilon: hyperparameters.normEpsilon, into: normed)
-        kernels.multiplyFinely(normed, rows: rows, into: [.init(matrix: output, y: logits)], scratch: workspace.scratch)
+        kernels.multiplyFinely(
+            normed, rows: rows, includingBF16: true, into: [.init(matrix: output, y: logits)], scratch: workspace.scratch)
         if hyperparameters.finalSoftcap > 0 { kernels.softcap(logits, rows: rows, at: hyperparameters.finalSoftcap) }
 
         workspace.logitsRows = rows
