@@ -97,7 +97,7 @@ import Weights
         let bytes = try Model.load(wide.huggingFace(), options: ModelOptions(threads: 2, cache: .q8))
         let whole = try bytes.logits(tokens)
         let error = relativeError(whole.flatMap { $0 }, from: half.flatMap { $0 })
-        #expect(error > 0 && error < 0.03, "\(wide.testDescription): \(error)")
+        #expect(error > 0 && error < 0.05, "\(wide.testDescription): \(error)")  // random weights pass on what rounding does tenfold
         for chunks in [Array(repeating: 1, count: 75), [31, 2, 42]] {
             #expect(try bytes.logits(tokens, chunks: chunks) == whole, "\(wide.testDescription) \(chunks)")
         }

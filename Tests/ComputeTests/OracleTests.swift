@@ -25,14 +25,17 @@ import Weights
         #expect(largestDifference(try Reference(try ModelSources.open(tiny.path)).logits(for: try tiny.prompt()), expected) < 1e-4)
     }
 
-    /// Codes run with activations of eight bits, 16-bit numbers with exact ones; keys and values are f16 in both.
+    /// Codes run with activations of eight bits, BF16 with bf16 ones where the processor multiplies those, other numbers with
+    /// exact ones; keys and values are f16 in all.
     @Test(arguments: TinyModel.all)
     func packedModeStaysNearTheReferencesLogits(_ tiny: TinyModel) throws {
         let expected = try #require(tiny.referenceLogits())
         let tokens = try tiny.prompt()
-        let model = try Model.load(try ModelSources.open(tiny.path), options: ModelOptions(threads: 1))
+        let source = try ModelSources.open(tiny.path)
+        let isBF16 = source.records.values.contains { $0.format.name == "BF16" }
+        let model = try Model.load(source, options: ModelOptions(threads: 1))
         let error = relativeError(try model.logits(tokens).flatMap { $0 }, from: expected)
-        #expect(error < (tiny.bits < 16 ? 0.03 : 0.002), "\(error)")
+        #expect(error < (tiny.bits < 16 ? 0.03 : isBF16 ? 0.01 : 0.002), "\(error)")
     }
 
     /// What a file's codes become when they are moved into an MLX checkpoint runs as the same numbers.
