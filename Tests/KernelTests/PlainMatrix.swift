@@ -191,8 +191,9 @@ struct PlainMatrix {
         }
     }
 
-    /// x as the products see it, in f64: signed bytes with a scale per 32 or 256 columns, as bf16, or as it is.
-    func quantised(_ x: ArraySlice<Float>) -> [Double] {
+    /// x as the products see it, in f64: signed bytes (fine: two, 256 high + low) with a scale per 32 or 256 columns, as bf16,
+    /// or as it is.
+    func quantised(_ x: ArraySlice<Float>, fine: Bool) -> [Double] {
         guard isCodes else { return x.map { Double(dense == .bf16 ? Self.nearestBF16($0) : $0) } }
         let block = isTwoLevel ? 256 : 32
         return stride(from: x.startIndex, to: x.endIndex, by: block).flatMap { start -> [Double] in
@@ -201,7 +202,13 @@ struct PlainMatrix {
             guard largest > 0 else { return values.map { _ in 0 } }
             let scale = largest / 127
             let inverse = 127 / largest
-            return values.map { Double(scale) * Double(($0 * inverse).rounded(.toNearestOrEven)) }
+            return values.map { value in
+                let code = value * inverse
+                let high = code.rounded(.toNearestOrEven)
+                guard fine else { return Double(scale) * Double(high) }
+                let low = min(max((code - high) * 256, -127), 127).rounded(.toNearestOrEven)
+                return Double(scale) / 256 * Double(256 * high + low)
+            }
         }
     }
 
@@ -213,12 +220,12 @@ struct PlainMatrix {
     }
 
     /// The product in f64, and the sum of magnitudes that its error is measured against.
-    func product(_ x: [Float], tokens: Int, bias: [Float]?) -> (values: [Double], magnitudes: [Double]) {
+    func product(_ x: [Float], tokens: Int, bias: [Float]?, fine: Bool = false) -> (values: [Double], magnitudes: [Double]) {
         var values: [Double] = []
         var magnitudes: [Double] = []
         let weights = (0..<rows).map { row in (0..<columns).map { Double(weight(row, $0)) } }
         for token in 0..<tokens {
-            let input = quantised(x[token * columns..<(token + 1) * columns])
+            let input = quantised(x[token * columns..<(token + 1) * columns], fine: fine)
             for row in 0..<rows {
                 var sum = Double(bias?[row] ?? 0)
                 var magnitude = sum.magnitude

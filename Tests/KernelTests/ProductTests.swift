@@ -2,6 +2,10 @@ import CKernels
 import TestSupport
 import Testing
 
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
 extension KernelTests {
     @Suite struct ProductTests {
         /// Every form that is executed: all code widths × scales × groups × offset or zero, two-level, dense.
@@ -53,8 +57,12 @@ extension KernelTests {
             return max(32, Int(form.group)) * (1 + random.below(3))
         }
 
+        /// - Parameters:
+        ///   - start: what y holds before, and what is then added to.
+        ///   - through: changes the source after x has been put in.
         static func multiply(
-            _ packed: [PlainMatrix.Packed], _ x: [Float], tokens: Int, bias: [Float]? = nil, members: Int = 1
+            _ packed: [PlainMatrix.Packed], _ x: [Float], tokens: Int, bias: [Float]? = nil, members: Int = 1, fine: Bool = false,
+            start: [Float]? = nil, through: (inout ck_source) -> Void = { _ in }
         ) -> [[Float]] {
             let team = Team(members)
             let columns = Int(packed[0].matrix.columns)
@@ -64,13 +72,23 @@ extension KernelTests {
             let biases = bias.map { Block($0, shift: 1) }
             let outputs = packed.map { Block<Float>(tokens * (Int($0.matrix.rows) + gap), shift: 1) }
             let matrices = Block(packed.map(\.matrix))
+            if let start {
+                for (packed, output) in zip(packed, outputs) {
+                    let rows = Int(packed.matrix.rows)
+                    for index in 0..<tokens * rows { output.start[index / rows * (rows + gap) + index % rows] = start[index] }
+                }
+            }
             let products = packed.indices.map { index in
                 ck_product(
                     matrix: matrices.start + index, bias: biases.map { UnsafePointer($0.start) }, y: outputs[index].start,
-                    stride: packed[index].matrix.rows + Int64(gap))
+                    stride: packed[index].matrix.rows + Int64(gap), adds: start != nil)
             }
-            ck_linear(
-                team.team, input.start, Int64(columns), Int64(tokens), Int64(columns), products, Int32(products.count), scratch.start)
+            var source = ck_source()
+            source.x = UnsafePointer(input.start)
+            source.stride = Int64(columns)
+            source.fine = fine
+            through(&source)
+            ck_linear(team.team, &source, Int64(tokens), Int64(columns), products, Int32(products.count), scratch.start)
             return zip(packed, outputs).map { packed, output in
                 let rows = Int(packed.matrix.rows)
                 return (0..<tokens).flatMap { token in (0..<rows).map { output.start[token * (rows + gap) + $0] } }
@@ -115,11 +133,13 @@ extension KernelTests {
                 let tokens = 1 + random.below(5)
                 let x = random.units(tokens * plain.columns)
                 let bias = random.below(2) == 0 ? nil : random.units(plain.rows)
-                let expected = plain.product(x, tokens: tokens, bias: bias)
-                let found = on(name) { Self.multiply([packed], x, tokens: tokens, bias: bias)[0] }
-                let worst = zip(found, zip(expected.values, expected.magnitudes))
-                    .map { abs(Double($0) - $1.0) / max($1.1, .leastNormalMagnitude) }.max()!
-                #expect(worst < Self.bound, "\(Self.describe(form))")
+                for fine in [false, true] {
+                    let expected = plain.product(x, tokens: tokens, bias: bias, fine: fine)
+                    let found = on(name) { Self.multiply([packed], x, tokens: tokens, bias: bias, fine: fine)[0] }
+                    let worst = zip(found, zip(expected.values, expected.magnitudes))
+                        .map { abs(Double($0) - $1.0) / max($1.1, .leastNormalMagnitude) }.max()!
+                    #expect(worst < Self.bound, "\(Self.describe(form)) fine \(fine)")
+                }
             }
         }
 
@@ -127,13 +147,13 @@ extension KernelTests {
         func everyFormAgreesWithThePlainTableBitForBit(_ name: String) {
             var random = SeededRandom(seed: seed)
             for form in Self.forms {
-                for tokens in [1, 2, 3, 1 + random.below(26)] {
+                for (tokens, fine) in [(1, true), (2, false), (3, true), (1 + random.below(26), false), (1 + random.below(26), true)] {
                     let plain = PlainMatrix(form, rows: 1 + random.below(40), columns: Self.columns(form, &random), random: &random)
                     let packed = plain.packed()!
                     let x = random.units(tokens * plain.columns)
-                    let expected = on("scalar") { Self.multiply([packed], x, tokens: tokens)[0] }
-                    let found = on(name) { Self.multiply([packed], x, tokens: tokens, members: 1 + random.below(3))[0] }
-                    #expect(found.bits == expected.bits, "\(Self.describe(form)) tokens \(tokens)")
+                    let expected = on("scalar") { Self.multiply([packed], x, tokens: tokens, fine: fine)[0] }
+                    let found = on(name) { Self.multiply([packed], x, tokens: tokens, members: 1 + random.below(3), fine: fine)[0] }
+                    #expect(found.bits == expected.bits, "\(Self.describe(form)) tokens \(tokens) fine \(fine)")
                 }
             }
         }
@@ -209,14 +229,78 @@ extension KernelTests {
                     plain.offsets = plain.offsets.map { _ in 0 }
                 }
                 let packed = plain.packed()!
-                for sign in 0..<4 {
+                for (sign, fine) in (0..<4).flatMap({ [($0, false), ($0, true)] }) {
                     let x = (0..<256).map { column -> Float in
                         [127, -127, column % 2 == 0 ? 127 : -127, column % 3 == 0 ? 127 : -127][sign]
                     }
                     let expected = plain.product(x, tokens: 1, bias: nil).values.map { Float($0) }
-                    let found = on(name) { Self.multiply([packed], x, tokens: 1)[0] }
-                    #expect(found == expected, "\(Self.describe(form))")
+                    let found = on(name) { Self.multiply([packed], x, tokens: 1, fine: fine)[0] }
+                    #expect(found == expected, "\(Self.describe(form)) fine \(fine)")
                 }
+            }
+        }
+
+        /// Many tokens, so that members have shares of their own, and few.
+        @Test(arguments: instructionSets, [1, 7, 150])
+        func whatBecomesOfTheInputOnTheWayIsWhatItWouldBecomeBefore(_ name: String, _ tokens: Int) {
+            var random = SeededRandom(seed: seed)
+            let forms = [Self.forms[0], PlainMatrix.twoLevel(bits: 4, group: 32, offset: true, zero: 0), PlainMatrix.dense(CK_F32)]
+            for form in forms {
+                let packed = PlainMatrix(form, rows: 70, columns: 512, random: &random).packed()!
+                let x = random.units(tokens * 512)
+                let up = Block(random.units(tokens * 512), shift: 1)
+                let weight = Block(random.units(512), shift: 1)
+                on(name) {
+                    let team = Team(1)
+                    let normed = Block<Float>(tokens * 512)
+                    let plain = Block(x)
+                    ck_rmsnorm(team.team, plain.start, 512, weight.start, 1e-5, Int64(tokens), 512, normed.start, 512)
+                    for members in 1...3 {
+                        let found = Self.multiply([packed], x, tokens: tokens, members: members) {
+                            $0.norm = UnsafePointer(weight.start)
+                            $0.epsilon = 1e-5
+                        }
+                        #expect(found[0].bits == Self.multiply([packed], normed.elements, tokens: tokens)[0].bits)
+                    }
+                    for activation in [CK_SILU, CK_GELU_TANH] {
+                        let gated = Block(x)
+                        ck_glu(team.team, activation, gated.start, up.start, Int64(tokens * 512))
+                        let found = Self.multiply([packed], x, tokens: tokens, members: 2) {
+                            $0.up = UnsafePointer(up.start)
+                            $0.activation = activation
+                        }
+                        #expect(found[0].bits == Self.multiply([packed], gated.elements, tokens: tokens)[0].bits)
+                    }
+                }
+            }
+        }
+
+        @Test(arguments: instructionSets, [1, 5, 40])
+        func anAddedProductIsTheSumOfBoth(_ name: String, _ tokens: Int) {
+            var random = SeededRandom(seed: seed)
+            for form in [Self.forms[0], Self.forms[1], PlainMatrix.twoLevel(bits: 6, group: 16, offset: false, zero: 32)] {
+                let packed = PlainMatrix(form, rows: 37, columns: 256, random: &random).packed()!
+                let x = random.units(tokens * 256)
+                let start = random.units(tokens * 37)
+                on(name) {
+                    let alone = Self.multiply([packed], x, tokens: tokens)[0]
+                    let added = Self.multiply([packed], x, tokens: tokens, members: 2, start: start)[0]
+                    #expect(added.bits == zip(start, alone).map { $0 + $1 }.bits)
+                }
+            }
+        }
+
+        @Test func fineInputsAreAHundredTimesNearer() {
+            var random = SeededRandom(seed: seed)
+            for form in [Self.forms[0], PlainMatrix.twoLevel(bits: 4, group: 32, offset: true, zero: 0)] {
+                let plain = PlainMatrix(form, rows: 64, columns: 1024, random: &random)
+                let packed = plain.packed()!
+                let x = random.units(1024)
+                let exact = (0..<64).map { row in (0..<1024).reduce(0.0) { $0 + Double(plain.weight(row, $1)) * Double(x[$1]) } }
+                func error(fine: Bool) -> Double {
+                    zip(Self.multiply([packed], x, tokens: 1, fine: fine)[0], exact).reduce(0) { $0 + pow(Double($1.0) - $1.1, 2) }.squareRoot()
+                }
+                #expect(error(fine: true) * 100 < error(fine: false))
             }
         }
 

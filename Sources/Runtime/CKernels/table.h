@@ -10,18 +10,21 @@
 typedef struct ck_input {
     bool two_level;  // one activation scale per 256 columns instead of 32
     bool halves;     // groups of 16 columns: seeds and sums per half unit
+    bool fine;       // two bytes per number: code = 256 high + low, either within +-127
     int16_t zero;    // what the kernel subtracts from the codes as it reads them
     uint16_t group;  // columns per sum
 } ck_input;
 
 /// A tile of T tokens as the multiply reads it: one record per unit of 32 columns, without gaps.
 ///
-///     | codes i8 [T][32] | scale f32 [T] | seed i32 [H][T] | sum f32 [H][T] |       H = 2 with halves, else 1
+///     | codes i8 [P][T][32] | scale f32 [T] | seed i32 [P][H][T] | sum f32 [H][T] |
 ///
-/// seed = -zero x (sum of the codes): where the integer accumulator starts. sum carries the offset: flat, the sum of
-/// scale x code over the group, in the group's last unit; two-level, the sum of the codes of the (half) unit.
+/// P = 2 where fine: high codes, then low ones; else 1. H = 2 with halves, else 1. seed = -zero x (sum of the codes): where
+/// the integer accumulator starts. sum carries the offset: flat, the sum of scale x code over the group, in the group's
+/// last unit; two-level, the sum of the codes of the (half) unit.
 static inline size_t ck_record_bytes(const ck_input *input, int tokens) {
-    return (size_t)tokens * (input->halves ? 52 : 44);
+    int planes = input->fine ? 2 : 1, halves = input->halves ? 2 : 1;
+    return (size_t)(tokens * (32 * planes + 4 + 4 * planes * halves + 4 * halves));
 }
 
 /// Below this an input block counts as zero, so that 127 / amax stays finite.
@@ -123,9 +126,9 @@ typedef struct ck_table {
 
     /// `tokens` rows of x into records.
     void (*quantise)(const ck_input *input, const float *x, int64_t x_stride, int tokens, int64_t columns, uint8_t *records);
-    /// Panels first ..< last times one tile.
-    void (*codes)(const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, int tokens,
-                  const float *bias, float *y, int64_t stride);
+    /// Panels first ..< last times one tile; y is the tile's first token.
+    void (*codes)(const ck_product *product, const ck_input *input, int64_t first, int64_t last, const uint8_t *records,
+                  int tokens, float *y);
     /// `tokens` rows of x as a tile for numbers of that kind.
     void (*lay_out)(enum ck_values values, const float *x, int64_t x_stride, int tokens, int64_t columns, void *target);
     /// Panels first ..< last times tiles from ..< to.
@@ -142,9 +145,13 @@ typedef struct ck_table {
     /// total += part, of `count` queries with `size` values; both padded.
     void (*merge)(int count, int size, const ck_partial *total, const ck_partial *part);
 
-    void (*rmsnorm)(const float *x, const float *weight, float epsilon, int64_t width, float *y);
+    /// 1 / sqrt(mean(x^2) + epsilon)
+    float (*rms_factor)(const float *x, float epsilon, int64_t width);
+    /// y = x * factor * weight; weight may be NULL.
+    void (*normalise)(const float *x, float factor, const float *weight, int64_t count, float *y);
     void (*rope)(float *x, int heads, int head_size, int rotated, const float *table);
-    void (*glu)(enum ck_activation activation, float *gate, const float *up, int64_t count);
+    /// y = activation(gate) * up; y may be gate.
+    void (*glu)(enum ck_activation activation, const float *gate, const float *up, int64_t count, float *y);
     void (*add)(float *x, const float *y, int64_t count);
     void (*scale)(float *x, float factor, int64_t count);
     void (*softcap)(float *x, float cap, int64_t count);

@@ -20,6 +20,21 @@ struct Team: ~Copyable {
 ///
 /// A view of a team, plain bits. All calls come from one thread at a time.
 struct Kernels {
+    /// What products read: rows of a buffer, or what becomes of them on the way, without a pass of its own.
+    enum Input {
+        case plain(Buffer)
+        /// x / rms(x) · weight
+        case normalised(Buffer, weight: UnsafePointer<Float>, epsilon: Float)
+        /// activation(gate) · up
+        case gated(Buffer, up: Buffer, Architecture.Activation)
+
+        fileprivate var buffer: Buffer {
+            switch self {
+            case .plain(let x), .normalised(let x, _, _), .gated(let x, _, _): x
+            }
+        }
+    }
+
     /// y = x · matrixᵀ + bias, one of several products that share an input.
     struct Product {
         let matrix: PackedMatrix
@@ -48,63 +63,103 @@ struct Kernels {
 
     // ------------------------------------------------------------------------------------------------------ products
 
-    /// All products of `rows` rows of x.
+    /// All products of `rows` rows of an input.
     ///
     /// Dense weights too run through the panels, whose order of sums is fixed: BLAS is no faster at prompts of 512 and
     /// does not promise one. Only precise mode uses it.
-    /// - Parameter scratch: as large as `scratchBytes` says for so many rows of this width.
-    func multiply<let count: Int>(_ x: Buffer, rows: Int, into results: [count of Product], scratch: UnsafeMutableRawPointer) {
+    /// - Parameters:
+    ///   - finely: inputs of 16 bits instead of 8, for products that feed every later one: queries, keys, values, logits.
+    ///     Costs nearly twice the work. Dense weights take their input as it is, but bf16 ones round it to bf16.
+    ///   - includingBF16: with bf16 weights too, for a product alone; y then has room for 2 × `rows`.
+    ///   - scratch: as large as `scratchBytes` says for so many rows of this width.
+    func multiply<let count: Int>(
+        _ input: Input, rows: Int, finely: Bool = false, includingBF16: Bool = false, into results: [count of Product],
+        scratch: UnsafeMutableRawPointer
+    ) {
         precondition(count <= Self.mostProducts)
         guard rows > 0 else { return }
         for index in 0..<count {
             let product = results[index]
-            precondition(product.matrix.columns == x.width && product.matrix.rows == product.y.width)
+            precondition(product.matrix.columns == input.buffer.width && product.matrix.rows == product.y.width)
             switch product.matrix.form {
             case .panels(let matrix):
                 products[index] = ck_product(
-                    matrix: matrix, bias: product.matrix.bias, y: product.y.base, stride: Int64(product.y.width))
-            case .exact(let weights):
+                    matrix: matrix, bias: product.matrix.bias, y: product.y.base, stride: Int64(product.y.width), adds: false)
+            case .exact(let weights):  // then all of them are
+                let x = index == 0 ? workedOut(input, rows: rows, in: scratch) : Buffer(floatsIn: scratch, width: input.buffer.width)
                 multiplyExactly(x, rows: rows, weights: weights, product)
                 if index == count - 1 { return }
             }
         }
-        ck_linear(team, x.base, Int64(x.width), Int64(rows), Int64(x.width), products, Int32(count), scratch)
+        if includingBF16, count == 1, products[0].matrix.pointee.form.values == UInt8(CK_BF16.rawValue) {
+            multiplyInTwo(input, rows: rows, scratch)
+        } else {
+            linear(input, rows: rows, finely: finely, count, scratch)
+        }
     }
 
-    /// The same with inputs of about 15 bits instead of 8, for products that feed every later one: queries, keys, values.
-    ///
-    /// Costs as much as twice the rows. x, the results and the scratch have room for 2 × `rows`. Dense weights take
-    /// their input as it is; bf16 ones round it to bf16, and if `includingBF16` to two of them.
-    func multiplyFinely<let count: Int>(
-        _ x: Buffer, rows: Int, includingBF16: Bool, into results: [count of Product], scratch: UnsafeMutableRawPointer
+    /// The input of bf16 weights as two rows of bf16: the rounded one, and what rounding leaves over.
+    private func multiplyInTwo(_ input: Input, rows: Int, _ scratch: UnsafeMutableRawPointer) {
+        let x = workedOut(input, rows: rows, in: scratch)
+        let product = products[0]
+        products[0].bias = nil
+        ck_residual(team, x.base, Int64(rows), Int64(x.width))
+        linear(.plain(x), rows: 2 * rows, finely: false, 1, scratch + (8 * rows * x.width + 63) / 64 * 64)
+        ck_join(team, product.y, Int64(rows), product.stride, product.bias)
+    }
+
+    /// target += x · matrixᵀ + bias
+    /// - Parameter through: room for the product by itself, for weights that are not codes.
+    func multiply(
+        _ input: Input, rows: Int, by matrix: PackedMatrix, addingTo target: Buffer, through: Buffer, scratch: UnsafeMutableRawPointer
     ) {
-        guard rows > 0, case .panels(let matrix) = results[0].matrix.form else {
-            return multiply(x, rows: rows, into: results, scratch: scratch)
+        guard rows > 0 else { return }
+        guard case .panels(let panels) = matrix.form, panels.pointee.form.values == UInt8(CK_CODES.rawValue) else {
+            multiply(input, rows: rows, into: [.init(matrix: matrix, y: through)], scratch: scratch)
+            return add(through, to: target, rows: rows)
         }
-        let isBF16 = matrix.pointee.form.values == UInt8(CK_BF16.rawValue)
-        guard matrix.pointee.form.values == UInt8(CK_CODES.rawValue) || (isBF16 && includingBF16) else {
-            return multiply(x, rows: rows, into: results, scratch: scratch)
-        }
-        for index in 0..<count {
-            let product = results[index]
-            guard case .panels(let other) = product.matrix.form, other.pointee.form.values == matrix.pointee.form.values,
-                (other.pointee.form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue))
-                    == (matrix.pointee.form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue))
-            else { return multiply(x, rows: rows, into: results, scratch: scratch) }
-            precondition(product.matrix.columns == x.width && product.matrix.rows == product.y.width)
-            products[index] = ck_product(matrix: other, bias: nil, y: product.y.base, stride: Int64(product.y.width))
-        }
-        let isTwoLevel = matrix.pointee.form.scales == UInt8(CK_SCALE_TWO_LEVEL.rawValue)
-        let block: Int32 = isBF16 ? 0 : isTwoLevel ? 256 : 32
-        ck_residual(team, x.base, Int64(rows), Int64(x.width), block)
-        ck_linear(team, x.base, Int64(x.width), Int64(2 * rows), Int64(x.width), products, Int32(count), scratch)
-        for index in 0..<count {
-            let product = results[index]
-            ck_join(team, product.y.base, Int64(rows), Int64(product.y.width), product.matrix.bias)
-        }
+        precondition(matrix.columns == input.buffer.width && matrix.rows == target.width)
+        products[0] = ck_product(matrix: panels, bias: matrix.bias, y: target.base, stride: Int64(target.width), adds: true)
+        linear(input, rows: rows, finely: false, 1, scratch)
     }
 
-    static func scratchBytes(rows: Int, columns: Int) -> Int { ck_linear_scratch(Int64(rows), Int64(columns)) }
+    /// The input as a buffer of its own, in the scratch.
+    private func workedOut(_ input: Input, rows: Int, in scratch: UnsafeMutableRawPointer) -> Buffer {
+        let x = input.buffer
+        let y = Buffer(floatsIn: scratch, width: x.width)
+        switch input {
+        case .normalised(_, let weight, let epsilon): normalise(x, rows: rows, weight: weight, epsilon: epsilon, into: y)
+        case .plain: y.base.update(from: x.base, count: rows * x.width)
+        case .gated(_, let up, let activation):
+            y.base.update(from: x.base, count: rows * x.width)
+            gate(y, up, rows: rows, activation)
+        }
+        return y
+    }
+
+    private func linear(_ input: Input, rows: Int, finely: Bool, _ count: Int, _ scratch: UnsafeMutableRawPointer) {
+        let x = input.buffer
+        var source = ck_source()
+        source.x = UnsafePointer(x.base)
+        source.stride = Int64(x.width)
+        source.fine = finely
+        switch input {
+        case .plain: break
+        case .normalised(_, let weight, let epsilon):
+            source.norm = weight
+            source.epsilon = epsilon
+        case .gated(_, let up, let activation):
+            source.up = UnsafePointer(up.base)
+            source.activation = activation == .silu ? CK_SILU : CK_GELU_TANH
+        }
+        ck_linear(team, &source, Int64(rows), Int64(x.width), products, Int32(count), scratch)
+    }
+
+    /// - Parameter includingBF16: whether bf16 weights of this width may ask for their input in two.
+    static func scratchBytes(rows: Int, columns: Int, includingBF16: Bool = false) -> Int {
+        if !includingBF16 { return ck_linear_scratch(Int64(rows), Int64(columns)) }
+        return 64 + 8 * rows * columns + ck_linear_scratch(Int64(2 * rows), Int64(columns))
+    }
 
     /// Through OpenBLAS, each member of the team a share of the matrix rows.
     private func multiplyExactly(_ x: Buffer, rows: Int, weights: UnsafePointer<Float>, _ product: Product) {
@@ -188,7 +243,7 @@ struct Kernels {
     }
 
     /// gate = activation(gate) · up
-    func gate(_ gate: Buffer, _ up: Buffer, rows: Int, _ activation: Architecture.Activation) {
+    private func gate(_ gate: Buffer, _ up: Buffer, rows: Int, _ activation: Architecture.Activation) {
         ck_glu(team, activation == .silu ? CK_SILU : CK_GELU_TANH, gate.base, up.base, Int64(rows * gate.width))
     }
 

@@ -21,5 +21,15 @@ struct Buffer {
     let base: UnsafeMutablePointer<Float>
     let width: Int
 
+    init(base: UnsafeMutablePointer<Float>, width: Int) {
+        self.base = base
+        self.width = width
+    }
+
+    /// A view of memory that is used for other things too.
+    init(floatsIn memory: UnsafeMutableRawPointer, width: Int) {
+        self.init(base: memory.assumingMemoryBound(to: Float.self), width: width)
+    }
+
     subscript(row: Int) -> UnsafeMutablePointer<Float> { base + row * width }
 }

@@ -9,17 +9,16 @@ public struct Workspace: ~Copyable {
     let rows: Int  // the most tokens of a step
 
     let hidden: Buffer  // [tokens, hidden] the residual stream
-    let normed: Buffer  // [2 × tokens, hidden], the second half for what bytes leave over
-    let query: Buffer  // [2 × tokens, heads × keySize], as normed
-    let key: Buffer  // [2 × tokens, keyValueHeads × keySize], as normed
-    let value: Buffer  // [2 × tokens, keyValueHeads × valueSize], as normed
+    let query: Buffer  // [tokens, heads × keySize]
+    let key: Buffer  // [tokens, keyValueHeads × keySize]
+    let value: Buffer  // [tokens, keyValueHeads × valueSize]
     let attended: Buffer  // [tokens, heads × valueSize]
     let projected: Buffer  // [tokens, hidden] what half a block adds to the stream
     let gate: Buffer  // [tokens, feedForward]
     let up: Buffer  // [tokens, feedForward]
     let angles: Buffer  // [tokens, rotated] cosines and sines of a row's position
     let windowAngles: Buffer  // the same for layers with a window, where they have a base of their own
-    let output: Buffer  // [2 × logits rows, vocabulary], as normed
+    let output: Buffer  // [2 × logits rows, vocabulary], the second half for inputs in two
     let runs: UnsafeMutablePointer<ck_run>  // [tokens]
     let scratch: UnsafeMutableRawPointer  // of the products
     let attentionScratch: UnsafeMutableRawPointer
@@ -42,15 +41,12 @@ public struct Workspace: ~Copyable {
             defer { used += Self.aligned(bytes) }
             return base + used
         }
-        func buffer(_ width: Int, parts: Int = 1) -> Buffer {
-            Buffer(base: take(4 * rows * parts * width).assumingMemoryBound(to: Float.self), width: width)
-        }
+        func buffer(_ width: Int) -> Buffer { Buffer(floatsIn: take(4 * rows * width), width: width) }
 
         hidden = buffer(sizes.hidden)
-        normed = buffer(sizes.hidden, parts: 2)
-        query = buffer(sizes.heads * sizes.keySize, parts: 2)
-        key = buffer(sizes.keyValueHeads * sizes.keySize, parts: 2)
-        value = buffer(sizes.keyValueHeads * sizes.valueSize, parts: 2)
+        query = buffer(sizes.heads * sizes.keySize)
+        key = buffer(sizes.keyValueHeads * sizes.keySize)
+        value = buffer(sizes.keyValueHeads * sizes.valueSize)
         attended = buffer(sizes.heads * sizes.valueSize)
         projected = buffer(sizes.hidden)
         gate = buffer(sizes.feedForward)
@@ -62,7 +58,7 @@ public struct Workspace: ~Copyable {
         attentionScratch = take(Self.attentionScratchBytes(sizes, options: options))
         precondition(used == total, "the sum and the parts say the same")
 
-        output = Buffer(base: outputMemory.base.assumingMemoryBound(to: Float.self), width: sizes.vocabularySize)
+        output = Buffer(floatsIn: outputMemory.base, width: sizes.vocabularySize)
         team = Team(threads: options.threads)
         self.rows = rows
         self.memory = memory
@@ -80,9 +76,9 @@ public struct Workspace: ~Copyable {
     static func bytes(_ sizes: Hyperparameters, options: ModelOptions) -> Int {
         let rows = options.maximumBatchTokens
         let widths = [
-            sizes.hidden, 2 * sizes.hidden, 2 * sizes.heads * sizes.keySize, 2 * sizes.keyValueHeads * sizes.keySize,
-            2 * sizes.keyValueHeads * sizes.valueSize, sizes.heads * sizes.valueSize, sizes.hidden, sizes.feedForward, sizes.feedForward,
-            sizes.rotated, sizes.windowRotation == nil ? 0 : sizes.rotated,
+            sizes.hidden, sizes.heads * sizes.keySize, sizes.keyValueHeads * sizes.keySize, sizes.keyValueHeads * sizes.valueSize,
+            sizes.heads * sizes.valueSize, sizes.hidden, sizes.feedForward, sizes.feedForward, sizes.rotated,
+            sizes.windowRotation == nil ? 0 : sizes.rotated,
         ]
         return widths.reduce(0) { $0 + aligned(4 * rows * $1) } + aligned(rows * MemoryLayout<ck_run>.stride)
             + aligned(scratchBytes(sizes, rows: rows)) + aligned(attentionScratchBytes(sizes, options: options))
@@ -91,8 +87,8 @@ public struct Workspace: ~Copyable {
     private static func aligned(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
 
     private static func scratchBytes(_ sizes: Hyperparameters, rows: Int) -> Int {
-        [(2 * rows, sizes.hidden), (rows, sizes.heads * sizes.valueSize), (rows, sizes.feedForward)]
-            .map { Kernels.scratchBytes(rows: $0, columns: $1) }.max() ?? 0
+        let others = [sizes.heads * sizes.valueSize, sizes.feedForward].map { Kernels.scratchBytes(rows: rows, columns: $0) }
+        return others.reduce(Kernels.scratchBytes(rows: rows, columns: sizes.hidden, includingBF16: true)) { max($0, $1) }
     }
 
     private static func attentionScratchBytes(_ sizes: Hyperparameters, options: ModelOptions) -> Int {

@@ -153,8 +153,11 @@ enum KernelProbe {
             matrix.rows = Int64(rows)
             let start = clock.now
             withUnsafePointer(to: matrix) { matrix in
-                var product = ck_product(matrix: matrix, bias: nil, y: y, stride: Int64(rows))
-                ck_linear(team, x, Int64(columns), Int64(tokens), Int64(columns), &product, 1, scratch)
+                var source = ck_source()
+                source.x = UnsafePointer(x)
+                source.stride = Int64(columns)
+                var product = ck_product(matrix: matrix, bias: nil, y: y, stride: Int64(rows), adds: false)
+                ck_linear(team, &source, Int64(tokens), Int64(columns), &product, 1, scratch)
             }
             return (clock.now - start).seconds
         }

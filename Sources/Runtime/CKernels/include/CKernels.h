@@ -97,27 +97,40 @@ void ck_pack_stored(enum ck_stored stored, const ck_form *form, int64_t columns,
 /// Reads one row back exactly: float(scale) * float(code - zero) + float(offset), rounded as the stored format defines it.
 void ck_unpack_row(const ck_matrix *matrix, int64_t row, float *values);
 
+enum ck_activation { CK_SILU, CK_GELU_TANH };
+
+/// What products read: rows x[token][columns], or what becomes of them on the way.
+typedef struct ck_source {
+    const float *x;
+    int64_t stride;
+    const float *norm;     // NULL, or x / sqrt(mean(x^2) + epsilon) * norm is read
+    float epsilon;
+    const float *up;       // NULL, or activation(x) * up is read, up at the stride of x; not together with norm
+    enum ck_activation activation;
+    bool fine;             // codes of 16 bits instead of 8, for what a byte is too coarse for: nearly twice the work
+} ck_source;
+
 /// One product of a shared input: y[token][row] = bias[row] + sum over columns of weight[row][column] * x[token][column].
 typedef struct ck_product {
     const ck_matrix *matrix;
     const float *bias;     // [rows] or NULL
     float *y;              // [tokens][stride]
     int64_t stride;
+    bool adds;             // the product is added to y; codes only
 } ck_product;
 
 /// Scratch for ck_linear: enough for `tokens` rows of `columns`. 64-byte aligned memory.
 size_t ck_linear_scratch(int64_t tokens, int64_t columns);
-/// All products of one input. Codes: x is quantised once to signed bytes with an f32 scale per 32
+/// All products of one input. Codes: x is quantised once to signed bytes (or pairs of them) with an f32 scale per 32
 /// columns (per 256 where two-level). Dense: x stays f32, but is rounded to bf16 where the numbers are bf16. The sum over
 /// columns runs in one fixed order per row, so a token's result is bit for bit independent of the other tokens and of the
 /// team.
-void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, int64_t columns,
-               const ck_product *products, int count, void *scratch);
+void ck_linear(ck_team *team, const ck_source *source, int64_t tokens, int64_t columns, const ck_product *products,
+               int count, void *scratch);
 
-/// For inputs that one byte a number is too coarse for: rows `rows` ... 2 rows - 1 of x become what the codes of rows
-/// 0 ... rows - 1 leave over. ck_linear of all 2 rows, without bias, and ck_join then give the product of x as codes of
-/// about 15 bits. Blocks of 32, or of 256 for two-level forms, as ck_linear cuts them; 0 for bf16, which gives 16 bits.
-void ck_residual(ck_team *team, float *x, int64_t rows, int64_t width, int block);
+/// For bf16 weights, whose inputs are rounded to bf16: rows `rows` ... 2 rows - 1 of x become what rounding rows
+/// 0 ... rows - 1 leaves over. ck_linear of all 2 rows, without bias, and ck_join then give the product of x with 16 bits.
+void ck_residual(ck_team *team, float *x, int64_t rows, int64_t width);
 /// y[row] += y[rows + row] + bias; bias may be NULL.
 void ck_join(ck_team *team, float *y, int64_t rows, int64_t width, const float *bias);
 
@@ -170,7 +183,6 @@ void ck_rmsnorm(ck_team *team, const float *x, int64_t x_stride, const float *we
 /// Rotates pairs (i, i + rotated/2) of every head by the row's angles: table[row][rotated/2] cosines, then as many sines.
 void ck_rope(ck_team *team, float *x, int64_t stride, int64_t rows, int heads, int head_size, int rotated,
              const float *table);
-enum ck_activation { CK_SILU, CK_GELU_TANH };
 /// gate[i] = activation(gate[i]) * up[i]
 void ck_glu(ck_team *team, enum ck_activation activation, float *gate, const float *up, int64_t count);
 /// x[i] += y[i]

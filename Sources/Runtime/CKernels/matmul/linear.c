@@ -1,42 +1,64 @@
-/// Products of one input with several matrices: quantise once, then every member takes panels.
+/// Products of one input with several matrices: prepare the input once, then every member takes panels.
 #include "../table.h"
 #include "form.h"
 #include <stdatomic.h>
 
 /// Distinct ways of quantising the input in one pass over the products; more than these take another pass.
 enum { INPUTS = 2 };
-/// Below this many numbers the caller quantises alone, which is cheaper than a run of the team.
-enum { ALONE = 16384 };
+/// Below this many numbers the caller prepares the input alone, which is cheaper than a run of the team.
+enum { ALONE = 4096 };
 /// So few tokens wait for memory: the kernels then work on up to four panels at once.
 enum { FEW = 4 };
 /// Bytes of prepared input that stay in the second-level cache while a few panels pass over them.
 enum { TOKEN_BLOCK_BYTES = 384 << 10 };
+/// Most panels of one take.
+enum { MOST_PANELS = 16 };
+/// From so many tiles per member on, members have tokens of their own.
+enum { SHARE_TILES = 4, MOST_SHARES = 64 };
+/// The part of a share that is too little to help with.
+enum { HELP = 8 };
+/// Columns of the input that are worked out at once before they are quantised: a tile of them stays in the first-level cache.
+enum { STRIP = 256, MOST_TILE = 16 };
+
+/// Consecutive tokens and how far their products are. With many tokens every member has a share of its own: what it has
+/// prepared then lies in its own cache, and only the last panels are worked off by others. With few tokens there is one
+/// share, and all members take panels of it.
+typedef struct linear_share {
+    int64_t first, tokens, tiles;  // tiles are as even as can be
+    atomic_bool prepared;
+    _Alignas(64) atomic_llong next;  // the next panel
+} linear_share;
 
 typedef struct linear_job {
     const ck_table *table;
-    const float *x;
-    int64_t x_stride, tokens, columns;
+    const ck_source *source;
+    int64_t tokens, columns;
     const ck_product *products;
     int count;
     bool dense;
     int inputs;
     ck_input input[INPUTS];
-    int tile_tokens;       // most tokens of a tile; tiles are as even as can be
-    int64_t tiles;
+    int tile_tokens;  // most tokens of a tile
     uint8_t *prepared_at[INPUTS];
     size_t token_bytes[INPUTS];  // of one token's whole input
-    int64_t chunk, panels;       // panels per take, and of all products together
-    _Alignas(64) atomic_llong next;
+    int64_t panels;              // of all products together
+    int splits;                  // parts of the columns that members prepare apart
+    int shares;
+    linear_share share[MOST_SHARES];
 } linear_job;
 
-size_t ck_linear_scratch(int64_t tokens, int64_t columns) {
-    // f32 for dense; two quantised inputs of at most 52 bytes per 32 columns are less. Each starts a line.
-    return (size_t)tokens * (size_t)((columns + 31) / 32 * 32) * 4 + (INPUTS + 1) * 64;
+static int64_t first_token(const linear_share *share, int64_t tile) {
+    return share->first + ck_first_token(share->tokens, share->tiles, tile);
 }
 
-static ck_input input_for(const ck_table *table, const ck_form *form) {
-    ck_input input = {.two_level = form->scales == CK_SCALE_TWO_LEVEL, .halves = form->group == 16};
-    input.zero = form->zero - (table->signed_bytes && (form->code_bits == 8 || form->has_codebook) ? 128 : 0);
+size_t ck_linear_scratch(int64_t tokens, int64_t columns) {
+    // Two quantised inputs of at most 92 bytes per 32 columns; f32 for dense is less. Each starts a line.
+    return (size_t)tokens * (size_t)((columns + 31) / 32) * 92 * INPUTS + (INPUTS + 1) * 64;
+}
+
+static ck_input input_for(const linear_job *job, const ck_form *form) {
+    ck_input input = {.two_level = form->scales == CK_SCALE_TWO_LEVEL, .halves = form->group == 16, .fine = job->source->fine};
+    input.zero = form->zero - (job->table->signed_bytes && (form->code_bits == 8 || form->has_codebook) ? 128 : 0);
     input.group = form->has_offset || input.halves ? form->group : CK_UNIT;
     return input;
 }
@@ -51,48 +73,106 @@ static int find_input(const linear_job *job, const ck_input *input) {
     return job->inputs;
 }
 
-static void prepare(void *context, int member, int members) {
-    const linear_job *job = context;
-    for (int64_t tile = member; tile < job->tiles; tile += members) {
-        int64_t first = ck_first_token(job->tokens, job->tiles, tile);
-        int tokens = (int)(ck_first_token(job->tokens, job->tiles, tile + 1) - first);
+// ------------------------------------------------------------------------------------------------------------- input
+
+/// Columns from ..< to of a tile: worked out a strip at a time, then quantised or laid out for every input.
+static void prepare_tile(const linear_job *job, const linear_share *share, int64_t tile, int64_t from, int64_t to) {
+    const ck_source *source = job->source;
+    int64_t first = first_token(share, tile), stride = source->stride;
+    int tokens = (int)(first_token(share, tile + 1) - first);
+    const float *rows = source->x + first * stride;
+    float strip[MOST_TILE * STRIP], factors[MOST_TILE];
+    if (source->norm)
+        for (int token = 0; token < tokens; token++)
+            factors[token] = job->table->rms_factor(rows + token * stride, source->epsilon, job->columns);
+    for (int64_t column = from; column < to; column += STRIP) {
+        int64_t width = to - column < STRIP ? to - column : STRIP, x_stride = stride;
+        const float *x = rows + column;
+        if (source->norm || source->up) {
+            for (int token = 0; token < tokens; token++) {
+                const float *row = x + token * stride;
+                if (source->norm)
+                    job->table->normalise(row, factors[token], source->norm + column, width, strip + token * STRIP);
+                else
+                    job->table->glu(source->activation, row, source->up + (first + token) * stride + column, width,
+                                    strip + token * STRIP);
+            }
+            x = strip;
+            x_stride = STRIP;
+        }
         for (int i = 0; i < job->inputs; i++) {
             uint8_t *target = job->prepared_at[i] + (size_t)first * job->token_bytes[i];
-            if (job->dense)
-                job->table->lay_out(job->products[0].matrix->form.values, job->x + first * job->x_stride, job->x_stride,
-                                    tokens, job->columns, target);
-            else
-                job->table->quantise(&job->input[i], job->x + first * job->x_stride, job->x_stride, tokens, job->columns,
-                                     target);
+            if (job->dense) {
+                target += job->token_bytes[i] / (size_t)ck_dense_columns(job->columns) * (size_t)(column * tokens);
+                job->table->lay_out(job->products[0].matrix->form.values, x, x_stride, tokens, width, target);
+            } else {
+                target += (size_t)(column / CK_UNIT) * ck_record_bytes(&job->input[i], tokens);
+                job->table->quantise(&job->input[i], x, x_stride, tokens, width, target);
+            }
         }
     }
 }
 
-/// Panels first ..< last of one product, over all tokens: a block of tokens at a time, panel by panel.
-static void multiply(const linear_job *job, const ck_product *product, int64_t first, int64_t last) {
-    const ck_matrix *matrix = product->matrix;
+/// The only share, by all members: they take tiles, or, where there are few of them, parts of every tile.
+static void prepare(void *context, int member, int members) {
+    const linear_job *job = context;
+    const linear_share *share = &job->share[0];
+    int64_t strips = (job->columns + STRIP - 1) / STRIP;
+    for (int64_t item = member; item < share->tiles * job->splits; item += members) {
+        int64_t part = item % job->splits, from = strips * part / job->splits * STRIP;
+        int64_t to = strips * (part + 1) / job->splits * STRIP;
+        prepare_tile(job, share, item / job->splits, from, to < job->columns ? to : job->columns);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- products
+
+/// A product, and how its input was prepared.
+typedef struct linear_part {
+    const ck_product *product;
+    const uint8_t *prepared;
+    size_t token_bytes;
+    const ck_input *input;
+} linear_part;
+
+static linear_part part_of(const linear_job *job, const ck_product *product) {
     int index = 0;
     if (!job->dense) {
-        ck_input input = input_for(job->table, &matrix->form);
+        ck_input input = input_for(job, &product->matrix->form);
         index = find_input(job, &input);
     }
-    size_t token_bytes = job->token_bytes[index];
-    int64_t block = (int64_t)(TOKEN_BLOCK_BYTES / (token_bytes * (size_t)job->tile_tokens)) + 1;  // tiles
-    for (int64_t from = 0; from < job->tiles; from += block) {
-        int64_t to = from + block < job->tiles ? from + block : job->tiles;
+    return (linear_part){product, job->prepared_at[index], job->token_bytes[index], &job->input[index]};
+}
+
+/// While tile `index` of `count` passes over a panel, fetches its part of the next panel.
+static void fetch_next(const ck_matrix *matrix, int64_t panel, int64_t index, int64_t count) {
+    if ((panel + 1) * CK_PANEL_ROWS >= matrix->rows) return;
+    int64_t lines = (int64_t)(matrix->panel_bytes / 64);
+    const uint8_t *next = ck_panel(matrix, panel + 1);
+    for (int64_t line = lines * index / count; line < lines * (index + 1) / count; line++) __builtin_prefetch(next + 64 * line, 0, 2);
+}
+
+/// Panels first ..< last of one product, over all tokens of a share: a block of tokens at a time, panel by panel.
+static void multiply(const linear_job *job, const linear_share *share, const linear_part *part, int64_t first, int64_t last) {
+    int64_t block = (int64_t)(TOKEN_BLOCK_BYTES / (part->token_bytes * (size_t)job->tile_tokens)) + 1;  // tiles
+    for (int64_t from = 0; from < share->tiles; from += block) {
+        int64_t to = from + block < share->tiles ? from + block : share->tiles;
+        const ck_product *product = part->product;
         if (job->dense) {
-            ck_dense_input input = {job->prepared_at[0], token_bytes, job->tokens, job->tiles};
-            job->table->dense(matrix, first, last, &input, from, to, product->bias, product->y, product->stride);
+            ck_dense_input input = {part->prepared + (size_t)share->first * part->token_bytes, part->token_bytes, share->tokens,
+                                    share->tiles};
+            job->table->dense(product->matrix, first, last, &input, from, to, product->bias,
+                              product->y + share->first * product->stride, product->stride);
             continue;
         }
         int64_t step = to - from == 1 ? last - first : 1;  // a single tile takes all panels in one call
         for (int64_t panel = first; panel < last; panel += step) {
             for (int64_t tile = from; tile < to; tile++) {
-                int64_t token = ck_first_token(job->tokens, job->tiles, tile);
-                int tokens = (int)(ck_first_token(job->tokens, job->tiles, tile + 1) - token);
-                const uint8_t *input = job->prepared_at[index] + (size_t)token * token_bytes;
-                float *y = product->y + token * product->stride;
-                job->table->codes(matrix, panel, panel + step, input, tokens, product->bias, y, product->stride);
+                int64_t token = first_token(share, tile);
+                int tokens = (int)(first_token(share, tile + 1) - token);
+                const uint8_t *x = part->prepared + (size_t)token * part->token_bytes;
+                if (to - from > 1) fetch_next(product->matrix, panel, tile - from, to - from);
+                job->table->codes(product, part->input, panel, panel + step, x, tokens, product->y + token * product->stride);
             }
         }
     }
@@ -100,22 +180,68 @@ static void multiply(const linear_job *job, const ck_product *product, int64_t f
 
 static int64_t panels_of(const ck_matrix *matrix) { return (matrix->rows + CK_PANEL_ROWS - 1) / CK_PANEL_ROWS; }
 
-static void take_panels(void *context, int member, int members) {
-    (void)member, (void)members;
-    linear_job *job = context;
-    for (;;) {
-        int64_t from = atomic_fetch_add_explicit(&job->next, job->chunk, memory_order_relaxed);
-        if (from >= job->panels) return;
-        int64_t to = from + job->chunk < job->panels ? from + job->chunk : job->panels, base = 0;
+/// The next panels of all products in a row: large takes first, small ones last, so that all members end together.
+/// Leaves the last `left` ones.
+static int64_t take(const linear_job *job, linear_share *share, int members, int64_t left, int64_t *first) {
+    int64_t grain = job->tokens <= FEW ? 4 : job->dense ? 2 : 1, size;  // dense panels go in twos
+    long long from = atomic_load_explicit(&share->next, memory_order_relaxed);
+    do {
+        if (from >= job->panels - left) return 0;
+        size = (job->panels - from) / (4 * members) / grain * grain;
+        size = size < grain ? grain : size > MOST_PANELS ? MOST_PANELS : size;
+    } while (!atomic_compare_exchange_weak_explicit(&share->next, &from, from + size, memory_order_relaxed, memory_order_relaxed));
+    *first = from;
+    return job->panels - from < size ? job->panels - from : size;
+}
+
+static void take_panels(const linear_job *job, linear_share *share, int members, int64_t left) {
+    for (int64_t from, size; (size = take(job, share, members, left, &from)) > 0;) {
+        int64_t to = from + size, base = 0;
         for (int i = 0; i < job->count && base < to; i++) {
             int64_t end = base + panels_of(job->products[i].matrix);
             if (from < end) {
-                multiply(job, &job->products[i], from - base, (to < end ? to : end) - base);
+                linear_part part = part_of(job, &job->products[i]);
+                multiply(job, share, &part, from - base, (to < end ? to : end) - base);
                 from = to < end ? to : end;
             }
             base = end;
         }
     }
+}
+
+static void work_on_one_share(void *context, int member, int members) {
+    linear_job *job = context;
+    (void)member;
+    take_panels(job, &job->share[0], members, 0);
+}
+
+/// A member's own share, and then others' that are late: what they prepared has to come over from their caches, so it does
+/// not pay for a little.
+static void work_on_shares(void *context, int member, int members) {
+    linear_job *job = context;
+    for (int i = 0; i < members; i++) {
+        linear_share *share = &job->share[(member + i) % members];
+        if (i == 0) {
+            for (int64_t tile = 0; tile < share->tiles; tile++) prepare_tile(job, share, tile, 0, job->columns);
+            atomic_store_explicit(&share->prepared, true, memory_order_release);
+        } else if (!atomic_load_explicit(&share->prepared, memory_order_acquire)) {
+            continue;
+        }
+        take_panels(job, share, members, i == 0 ? 0 : job->panels / HELP);
+    }
+}
+
+static void share_out(linear_job *job, int members) {
+    job->shares = members <= MOST_SHARES && job->tokens >= (int64_t)SHARE_TILES * job->tile_tokens * members ? members : 1;
+    for (int i = 0; i < job->shares; i++) {
+        linear_share *share = &job->share[i];
+        share->first = job->tokens * i / job->shares;
+        share->tokens = job->tokens * (i + 1) / job->shares - share->first;
+        share->tiles = (share->tokens + job->tile_tokens - 1) / job->tile_tokens;
+        atomic_store_explicit(&share->prepared, false, memory_order_relaxed);
+        atomic_store_explicit(&share->next, 0, memory_order_relaxed);
+    }
+    job->splits = job->share[0].tiles >= 2 * members ? 1 : members;
 }
 
 /// Takes as many of the products as fit in one pass; returns how many.
@@ -133,7 +259,7 @@ static int plan(linear_job *job, const ck_product *products, int count) {
             bool pairs = matrix->form.values == CK_BF16 && job->table->bf16_pairs;
             job->token_bytes[0] = (size_t)ck_dense_columns(job->columns) * (pairs ? 2 : 4);
         } else {
-            ck_input input = input_for(job->table, &matrix->form);
+            ck_input input = input_for(job, &matrix->form);
             int index = find_input(job, &input);
             if (index == INPUTS) break;
             if (index == job->inputs) {
@@ -146,33 +272,33 @@ static int plan(linear_job *job, const ck_product *products, int count) {
     return taken;
 }
 
-void ck_linear(ck_team *team, const float *x, int64_t x_stride, int64_t tokens, int64_t columns,
-               const ck_product *products, int count, void *scratch) {
+void ck_linear(ck_team *team, const ck_source *source, int64_t tokens, int64_t columns, const ck_product *products,
+               int count, void *scratch) {
     if (tokens <= 0) return;
-    linear_job job = {.table = ck_table_current(), .x = x, .x_stride = x_stride, .tokens = tokens,
-                      .columns = columns};
+    linear_job job;
+    job.table = ck_table_current();
+    job.source = source;
+    job.tokens = tokens;
+    job.columns = columns;
     int members = ck_team_members(team);
     while (count > 0) {
         int taken = plan(&job, products, count);
         job.products = products;
         job.count = taken;
         job.tile_tokens = job.dense ? job.table->dense_tokens : job.table->code_tokens;
-        job.tiles = (tokens + job.tile_tokens - 1) / job.tile_tokens;
         uint8_t *at = scratch;
         for (int i = 0; i < job.inputs; i++) {
             job.prepared_at[i] = at;
             at += (job.token_bytes[i] * (size_t)tokens + 63) & ~(size_t)63;
         }
-        // Chunks: enough of them that the last ones even out, few enough that taking one costs nothing.
-        job.chunk = job.panels / (members * 8);
-        if (job.chunk < 1) job.chunk = 1;
-        if (job.chunk > 16 || members == 1) job.chunk = 16;
-        if (job.dense) job.chunk = (job.chunk + 1) & ~1;  // panels go in twos
-        if (tokens <= FEW) job.chunk = (job.chunk + 3) & ~3;
-        atomic_store_explicit(&job.next, 0, memory_order_relaxed);
-        if (tokens * columns * job.inputs <= ALONE) prepare(&job, 0, 1);
-        else ck_team_run(team, prepare, &job);
-        ck_team_run(team, take_panels, &job);
+        share_out(&job, members);
+        if (job.shares > 1) {
+            ck_team_run(team, work_on_shares, &job);
+        } else {
+            if (tokens * columns <= ALONE) prepare(&job, 0, 1);
+            else ck_team_run(team, prepare, &job);
+            ck_team_run(team, work_on_one_share, &job);
+        }
         products += taken;
         count -= taken;
     }

@@ -37,8 +37,8 @@ INLINE k_bytes quad_codes(const uint8_t *unit, const reading how, const int quad
 }
 
 /// sums[token] += codes x activations over quads from ..< to of a unit.
-INLINE void dot_unit(const uint8_t *unit, const int8_t *activations, const reading how, const int tokens, const int from,
-                     const int to, k_ints *sums) {
+INLINE void dot_plane(const uint8_t *unit, const int8_t *activations, const reading how, const int tokens, const int from,
+                      const int to, k_ints *sums) {
     const int bits = how.value_bits, length = k_quads_per_run(bits) < to - from ? k_quads_per_run(bits) : to - from;
 #pragma clang loop unroll(full)
     for (int run = from; run < to; run += length) {
@@ -67,11 +67,33 @@ typedef struct record_view {
     const float *sums;
 } record_view;
 
-INLINE record_view view_record(const uint8_t *record, const int tokens, const int halves) {
-    const uint8_t *scales = record + tokens * CK_UNIT;
-    return (record_view){(const int8_t *)record, (const float *)(const void *)scales,
-                         (const int32_t *)(const void *)(scales + tokens * 4),
-                         (const float *)(const void *)(scales + tokens * 4 * (1 + halves))};
+INLINE size_t record_bytes(const int tokens, const int halves, const int planes) {
+    return (size_t)tokens * (size_t)(CK_UNIT * planes + 4 + 4 * planes * halves + 4 * halves);
+}
+INLINE record_view view_record(const uint8_t *record, const int tokens, const int halves, const int planes) {
+    const uint8_t *scales = record + tokens * CK_UNIT * planes, *seeds = scales + tokens * 4;
+    return (record_view){(const int8_t *)record, (const float *)(const void *)scales, (const int32_t *)(const void *)seeds,
+                         (const float *)(const void *)(seeds + tokens * 4 * halves * planes)};
+}
+
+/// sums[token] = (codes - zero) x activations over a unit, or over one half of it. The second plane of fine activations goes
+/// on where the first one ends, 256 times that.
+INLINE void dot_unit(const uint8_t *unit, const record_view *view, const reading how, const int tokens, const int half,
+                     const int halves, const int planes, k_ints *sums) {
+    const int from = half * 4, to = halves == 2 ? from + 4 : 8;
+    const int8_t *codes = view->codes;
+    const int32_t *seeds = view->seeds + half * tokens;
+#pragma clang loop unroll(full)
+    for (int token = 0; token < tokens; token++) sums[token] = k_seed(seeds[token]);
+#pragma clang loop unroll(disable)
+    for (int plane = 1;; plane++) {
+        dot_plane(unit, codes, how, tokens, from, to, sums);
+        if (plane == planes) return;
+        codes += tokens * CK_UNIT;
+        seeds += tokens * halves;
+#pragma clang loop unroll(full)
+        for (int token = 0; token < tokens; token++) sums[token] = k_raise(sums[token], seeds[token]);
+    }
 }
 
 /// Scales as stored; bytes come times the form's factor (see ck_scale_factor).
@@ -124,7 +146,7 @@ INLINE void prefetch_next(const ck_matrix *matrix, const strand *of, size_t unit
 }
 
 INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const reading how, const int tokens,
-                         const int strands, k_floats *totals) {
+                         const int strands, const int planes, k_floats *totals) {
     const int bits = how.bits;
     const ck_form *form = &matrix->form;
     const float factor = ck_scale_factor(form);
@@ -137,15 +159,13 @@ INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_
         record_view view = {0};
 #pragma clang loop unroll(full)
         for (int s = 0; s < strands; s++) scale[s] = load_scales(kind, of[s].scales + scales + s % PARTS * LANES * width, factor);
-        for (int i = 0; i < units; i++, unit += ck_unit_bytes(bits), record += tokens * 44) {
-            view = view_record(record, tokens, 1);
+        for (int i = 0; i < units; i++, unit += ck_unit_bytes(bits), record += record_bytes(tokens, 1, planes)) {
+            view = view_record(record, tokens, 1, planes);
             prefetch_next(matrix, of, unit, bits, tokens, strands);
 #pragma clang loop unroll(full)
             for (int s = 0; s < strands; s++) {
                 k_ints sums[12];
-#pragma clang loop unroll(full)
-                for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[token]);
-                dot_unit(of[s].codes + unit, view.codes, how, tokens, 0, 8, sums);
+                dot_unit(of[s].codes + unit, &view, how, tokens, 0, 1, planes, sums);
 #pragma clang loop unroll(full)
                 for (int token = 0; token < tokens; token++) {
                     k_floats *total = &totals[s * tokens + token];
@@ -166,14 +186,15 @@ INLINE void flat_strands(const ck_matrix *matrix, const strand *of, const uint8_
 
 /// Groups of 16, of which a unit has two; without offsets.
 INLINE void flat_16_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const reading how,
-                            const int tokens, const int strands, k_floats *totals) {
+                            const int tokens, const int strands, const int planes, k_floats *totals) {
     const ck_form *form = &matrix->form;
     const int kind = form->scales;
     const float factor = ck_scale_factor(form);
     const size_t width = ck_number_bytes(kind), unit_bytes = ck_unit_bytes(how.bits);
     size_t unit = 0, scales = of[0].part * LANES * width;
-    for (int64_t column = 0; column < matrix->columns; column += CK_UNIT, unit += unit_bytes, record += tokens * 52) {
-        record_view view = view_record(record, tokens, 2);
+    for (int64_t column = 0; column < matrix->columns; column += CK_UNIT, unit += unit_bytes) {
+        record_view view = view_record(record, tokens, 2, planes);
+        record += record_bytes(tokens, 2, planes);
         prefetch_next(matrix, of, unit, how.bits, tokens, strands);
 #pragma clang loop unroll(full)
         for (int half = 0; half < 2; half++, scales += CK_PANEL_ROWS * width) {
@@ -181,9 +202,7 @@ INLINE void flat_16_strands(const ck_matrix *matrix, const strand *of, const uin
             for (int s = 0; s < strands; s++) {
                 k_floats scale = load_scales(kind, of[s].scales + scales + s % PARTS * LANES * width, factor);
                 k_ints sums[12];
-#pragma clang loop unroll(full)
-                for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[half * tokens + token]);
-                dot_unit(of[s].codes + unit, view.codes, how, tokens, half * 4, half * 4 + 4, sums);
+                dot_unit(of[s].codes + unit, &view, how, tokens, half, 2, planes, sums);
 #pragma clang loop unroll(full)
                 for (int token = 0; token < tokens; token++) {
                     k_floats *total = &totals[s * tokens + token];
@@ -195,8 +214,8 @@ INLINE void flat_16_strands(const ck_matrix *matrix, const strand *of, const uin
 }
 
 INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const uint8_t *record, const reading how,
-                              const int halves, const int tokens, const int strands, k_floats *totals) {
-    const int bits = how.bits, has_offset = matrix->form.has_offset, planes = has_offset ? 2 : 1;
+                              const int halves, const int tokens, const int strands, const int planes, k_floats *totals) {
+    const int bits = how.bits, has_offset = matrix->form.has_offset;
     const k_floats factor = k_set(ck_scale_factor(&matrix->form));
     size_t unit = 0, scales = 0;
     for (int64_t super = 0; super < matrix->columns / CK_SUPER; super++, scales += ck_scale_bytes(&matrix->form)) {
@@ -210,9 +229,9 @@ INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const u
 #pragma clang loop unroll(full)
             for (int token = 0; token < tokens; token++) sub[s * tokens + token] = k_zero();
         }
-        size_t small = scales + 32 * planes;
-        for (int i = 0; i < 8; i++, unit += ck_unit_bytes(bits), record += tokens * (halves == 2 ? 52 : 44)) {
-            view = view_record(record, tokens, halves);
+        size_t small = scales + (has_offset ? 64 : 32);
+        for (int i = 0; i < 8; i++, unit += ck_unit_bytes(bits), record += record_bytes(tokens, halves, planes)) {
+            view = view_record(record, tokens, halves, planes);
             prefetch_next(matrix, of, unit, bits, tokens, strands);
 #pragma clang loop unroll(full)
             for (int half = 0; half < halves; half++, small += CK_PANEL_ROWS) {
@@ -221,9 +240,7 @@ INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const u
                     const uint8_t *at = of[s].scales + small + (of[0].part + s % PARTS) * LANES;
                     k_floats scale = k_mul(super_scale[s], k_load_i8(at));
                     k_ints sums[12];
-#pragma clang loop unroll(full)
-                    for (int token = 0; token < tokens; token++) sums[token] = k_seed(view.seeds[half * tokens + token]);
-                    dot_unit(of[s].codes + unit, view.codes, how, tokens, half * 4, halves == 2 ? half * 4 + 4 : 8, sums);
+                    dot_unit(of[s].codes + unit, &view, how, tokens, half, halves, planes, sums);
 #pragma clang loop unroll(full)
                     for (int token = 0; token < tokens; token++)
                         sub[s * tokens + token] = k_fma(k_float(sums[token]), scale, sub[s * tokens + token]);
@@ -242,53 +259,63 @@ INLINE void two_level_strands(const ck_matrix *matrix, const strand *of, const u
     }
 }
 
-INLINE void codes_strands(const ck_matrix *matrix, int64_t row, const uint8_t *records, const float *bias, float *y,
-                          int64_t stride, const int bits, const enum ck_kind kind, const bool has_codebook,
-                          const int tokens, const int strands) {
+/// Writes LANES sums of a row's products, or adds them.
+INLINE void put_sums(const ck_product *product, float *y, int64_t row, k_floats sums) {
+    const int64_t count = product->matrix->rows - row;
+    if (product->adds) sums = k_add(k_load_part(y, count), sums);
+    k_store_part(y, sums, count);
+}
+
+INLINE void codes_strands(const ck_product *product, int64_t row, const uint8_t *records, float *y, const int planes,
+                          const int bits, const enum ck_kind kind, const bool has_codebook, const int tokens,
+                          const int strands) {
+    const ck_matrix *matrix = product->matrix;
     const reading how = reading_of(&matrix->form, bits, has_codebook);
     strand of[4];
     k_floats totals[12];
 #pragma clang loop unroll(full)
     for (int s = 0; s < strands; s++) {
-        of[s] = find_strand(matrix, row + s * LANES);
-        k_floats start = bias ? k_load_part(bias + row + s * LANES, matrix->rows - row - s * LANES) : k_zero();
+        const int64_t at = row + s * LANES;
+        of[s] = find_strand(matrix, at);
+        k_floats start = product->bias ? k_load_part(product->bias + at, matrix->rows - at) : k_zero();
 #pragma clang loop unroll(full)
         for (int token = 0; token < tokens; token++) totals[s * tokens + token] = start;
     }
-    if (kind == CK_FLAT) flat_strands(matrix, of, records, how, tokens, strands, totals);
-    else if (kind == CK_FLAT_16) flat_16_strands(matrix, of, records, how, tokens, strands, totals);
-    else two_level_strands(matrix, of, records, how, kind == CK_TWO_LEVEL_16 ? 2 : 1, tokens, strands, totals);
+    if (kind == CK_FLAT) flat_strands(matrix, of, records, how, tokens, strands, planes, totals);
+    else if (kind == CK_FLAT_16) flat_16_strands(matrix, of, records, how, tokens, strands, planes, totals);
+    else two_level_strands(matrix, of, records, how, kind == CK_TWO_LEVEL_16 ? 2 : 1, tokens, strands, planes, totals);
 #pragma clang loop unroll(full)
     for (int s = 0; s < strands; s++)
 #pragma clang loop unroll(full)
         for (int token = 0; token < tokens; token++)
-            k_store_part(y + token * stride + row + s * LANES, totals[s * tokens + token], matrix->rows - row - s * LANES);
+            put_sums(product, y + token * product->stride + row + s * LANES, row + s * LANES, totals[s * tokens + token]);
 }
 
-INLINE void codes_panels(const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, const float *bias,
-                         float *y, int64_t stride, const int bits, const enum ck_kind kind, const bool has_codebook,
-                         const int tokens) {
+INLINE void codes_rows(const ck_product *product, int64_t row, int64_t end, const uint8_t *records, float *y,
+                       const int planes, const int bits, const enum ck_kind kind, const bool has_codebook, const int tokens) {
     const int strands = strands_for(tokens);
-    int64_t row = first * CK_PANEL_ROWS, end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
     for (; strands > 1 && row + (strands - 1) * LANES < end; row += strands * LANES)
-        codes_strands(matrix, row, records, bias, y, stride, bits, kind, has_codebook, tokens, strands);
-    for (; row < end; row += LANES) codes_strands(matrix, row, records, bias, y, stride, bits, kind, has_codebook, tokens, 1);
+        codes_strands(product, row, records, y, planes, bits, kind, has_codebook, tokens, strands);
+    for (; row < end; row += LANES) codes_strands(product, row, records, y, planes, bits, kind, has_codebook, tokens, 1);
 }
 
 /// One function per code width, kind and use of a codebook, with an arm per number of tokens.
-#define ARM(T)                                                                                                              \
-    case T:                                                                                                                 \
-        if (T <= MOST_TOKENS) codes_panels(matrix, first, last, records, bias, y, stride, BITS, KIND, HAS_CODEBOOK, T); \
+#define ARM(T)                                                                                             \
+    case T:                                                                                                \
+        if (T <= MOST_TOKENS) codes_rows(product, row, end, records, y, planes, BITS, KIND, HAS_CODEBOOK, T); \
         break;
 #define CODES_ARGUMENTS                                                                                             \
-    const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, int tokens, const float *bias, float *y, \
-        int64_t stride
-#define DEFINE_CODES(name, bits, kind, has_codebook)                            \
-    static __attribute__((noinline)) void name(CODES_ARGUMENTS) {              \
-        enum { BITS = bits, KIND = kind, HAS_CODEBOOK = has_codebook };        \
-        switch (tokens) {                                                      \
+    const ck_product *product, const ck_input *input, int64_t first, int64_t last, const uint8_t *records, int tokens, \
+        float *y
+#define DEFINE_CODES(name, bits, kind, has_codebook)                                              \
+    static __attribute__((noinline)) void name(CODES_ARGUMENTS) {                                 \
+        enum { BITS = bits, KIND = kind, HAS_CODEBOOK = has_codebook };                           \
+        const int64_t rows = product->matrix->rows, row = first * CK_PANEL_ROWS;                  \
+        const int64_t end = last * CK_PANEL_ROWS < rows ? last * CK_PANEL_ROWS : rows;            \
+        const int planes = input->fine ? 2 : 1;                                                   \
+        switch (tokens) {                                                                         \
             ARM(1) ARM(2) ARM(3) ARM(4) ARM(5) ARM(6) ARM(7) ARM(8) ARM(9) ARM(10) ARM(11) ARM(12) \
-        }                                                                      \
+        }                                                                                         \
     }
 
 DEFINE_CODES(codes_flat_2, 2, CK_FLAT, false)
@@ -329,5 +356,5 @@ static codes_function codes_function_of(const ck_form *form) {
 }
 
 static void multiply_codes(CODES_ARGUMENTS) {
-    codes_function_of(&matrix->form)(matrix, first, last, records, tokens, bias, y, stride);
+    codes_function_of(&product->matrix->form)(product, input, first, last, records, tokens, y);
 }

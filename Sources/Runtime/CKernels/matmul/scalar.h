@@ -28,30 +28,37 @@ static void scale_block(uint32_t amax_bits, float *scale, float *inverse) {
 
 static void scalar_quantise(const ck_input *input, const float *x, int64_t x_stride, int tokens, int64_t columns,
                             uint8_t *records) {
-    int halves = input->halves ? 2 : 1, width = CK_UNIT / halves, block = input->two_level ? CK_SUPER : CK_UNIT;
+    int halves = input->halves ? 2 : 1, planes = input->fine ? 2 : 1;
+    int width = CK_UNIT / halves, block = input->two_level ? CK_SUPER : CK_UNIT;
     for (int token = 0; token < tokens; token++, x += x_stride) {
         float scale = 0, inverse = 0, group_sum = 0;
         for (int64_t column = 0; column < columns; column += CK_UNIT) {
-            if (column % block == 0) scale_block(largest_bits(x + column, block), &scale, &inverse);
+            if (column % block == 0) {
+                scale_block(largest_bits(x + column, block), &scale, &inverse);
+                if (input->fine) scale *= 1.0f / 256;
+            }
             uint8_t *record = records + (size_t)(column / CK_UNIT) * ck_record_bytes(input, tokens);
-            int8_t *codes = (int8_t *)record + token * CK_UNIT;
-            float *scales = (float *)(void *)(record + tokens * CK_UNIT);
+            float *scales = (float *)(void *)(record + planes * tokens * CK_UNIT);
             int32_t *seeds = (int32_t *)(void *)(scales + tokens);
-            float *sums = (float *)(void *)(seeds + halves * tokens);
+            float *sums = (float *)(void *)(seeds + planes * halves * tokens);
             scales[token] = scale;
             for (int half = 0; half < halves; half++) {
-                int32_t sum = 0;
+                int32_t sum[2] = {0};
                 for (int i = half * width; i < (half + 1) * width; i++) {
-                    codes[i] = inverse == 0 ? 0 : (int8_t)lrintf(x[column + i] * inverse);
-                    sum += codes[i];
+                    float code = inverse == 0 ? 0 : x[column + i] * inverse;
+                    for (int plane = 0; plane < planes; plane++) {
+                        float whole = rintf(code), rest = (code - whole) * 256;
+                        ((int8_t *)record)[(plane * tokens + token) * CK_UNIT + i] = (int8_t)whole;
+                        sum[plane] += (int32_t)whole;
+                        code = rest > 127 ? 127 : rest < -127 ? -127 : rest;
+                    }
                 }
-                seeds[half * tokens + token] = -input->zero * sum;
-                if (input->two_level) {
-                    sums[half * tokens + token] = (float)sum;
-                } else {
-                    group_sum = fmaf(scale, (float)sum, column % input->group == 0 && half == 0 ? 0 : group_sum);
-                    sums[half * tokens + token] = group_sum;
-                }
+                for (int plane = 0; plane < planes; plane++)
+                    seeds[(plane * halves + half) * tokens + token] = -input->zero * sum[plane];
+                float whole = (float)(input->fine ? 256 * sum[0] + sum[1] : sum[0]);
+                if (!input->two_level)
+                    whole = group_sum = fmaf(scale, whole, column % input->group == 0 && half == 0 ? 0 : group_sum);
+                sums[half * tokens + token] = whole;
             }
         }
     }
@@ -59,25 +66,25 @@ static void scalar_quantise(const ck_input *input, const float *x, int64_t x_str
 
 /// weight = scale (code - zero) + offset. Flat: one fused multiply-add per unit of 32 columns, one more per group where
 /// there is an offset. Two-level: the same within 256 columns, then one with the activation's scale.
-static void scalar_codes(const ck_matrix *matrix, int64_t first, int64_t last, const uint8_t *records, int tokens,
-                         const float *bias, float *y, int64_t stride) {
+static void scalar_codes(const ck_product *product, const ck_input *input, int64_t first, int64_t last,
+                         const uint8_t *records, int tokens, float *y) {
+    const ck_matrix *matrix = product->matrix;
     const ck_form *form = &matrix->form;
-    bool two_level = form->scales == CK_SCALE_TWO_LEVEL;
-    int halves = form->group == 16 ? 2 : 1, width = CK_UNIT / halves;
-    ck_input input = {.halves = halves == 2};
+    bool two_level = input->two_level;
+    int halves = input->halves ? 2 : 1, planes = input->fine ? 2 : 1, width = CK_UNIT / halves;
     float total[64], part[64];  // a tile has at most code_tokens
     int64_t end = last * CK_PANEL_ROWS < matrix->rows ? last * CK_PANEL_ROWS : matrix->rows;
     for (int64_t row = first * CK_PANEL_ROWS; row < end; row++) {
         const uint8_t *panel = ck_panel(matrix, row / CK_PANEL_ROWS);
         const uint8_t *scales_at = panel + ck_codes_bytes(form, matrix->columns);
         int lane = (int)(row % CK_PANEL_ROWS);
-        for (int token = 0; token < tokens; token++) total[token] = bias ? bias[row] : 0, part[token] = 0;
+        for (int token = 0; token < tokens; token++) total[token] = product->bias ? product->bias[row] : 0, part[token] = 0;
         for (int64_t column = 0; column < matrix->columns; column += CK_UNIT) {
             const uint8_t *unit = panel + (size_t)(column / CK_UNIT) * ck_unit_bytes(form->code_bits);
-            const uint8_t *record = records + (size_t)(column / CK_UNIT) * ck_record_bytes(&input, tokens);
-            const float *scales = (const float *)(const void *)(record + tokens * CK_UNIT);
+            const uint8_t *record = records + (size_t)(column / CK_UNIT) * ck_record_bytes(input, tokens);
+            const float *scales = (const float *)(const void *)(record + planes * tokens * CK_UNIT);
             const int32_t *seeds = (const int32_t *)(const void *)(scales + tokens);
-            const float *sums = (const float *)(const void *)(seeds + halves * tokens);
+            const float *sums = (const float *)(const void *)(seeds + planes * halves * tokens);
             int32_t weights[CK_UNIT];
             for (int i = 0; i < CK_UNIT; i++) {
                 unsigned code = ck_code_get(unit, form->code_bits, lane, i);
@@ -88,9 +95,11 @@ static void scalar_codes(const ck_matrix *matrix, int64_t first, int64_t last, c
                 ck_group_scale of = ck_group_scale_get(form, scales_at, lane, from / form->group);
                 bool group_ends = (from + width) % form->group == 0;
                 for (int token = 0; token < tokens; token++) {
-                    const int8_t *codes = (const int8_t *)record + token * CK_UNIT;
+                    const int8_t *codes = (const int8_t *)record + token * CK_UNIT, *low = codes + tokens * CK_UNIT;
                     int32_t dot = seeds[half * tokens + token];
-                    for (int i = half * width; i < (half + 1) * width; i++) dot += weights[i] * codes[i];
+                    if (input->fine) dot = 256 * dot + seeds[(halves + half) * tokens + token];
+                    for (int i = half * width; i < (half + 1) * width; i++)
+                        dot += weights[i] * (input->fine ? 256 * codes[i] + low[i] : codes[i]);
                     float *sum = two_level ? &part[token] : &total[token];
                     *sum = fmaf((float)dot, two_level ? of.scale : of.scale * scales[token], *sum);
                     if (form->has_offset && group_ends) *sum = fmaf(of.offset, sums[half * tokens + token], *sum);
@@ -102,7 +111,10 @@ static void scalar_codes(const ck_matrix *matrix, int64_t first, int64_t last, c
                 part[token] = 0;
             }
         }
-        for (int token = 0; token < tokens; token++) y[token * stride + row] = total[token];
+        for (int token = 0; token < tokens; token++) {
+            float *to = &y[token * product->stride + row];
+            *to = product->adds ? *to + total[token] : total[token];
+        }
     }
 }
 

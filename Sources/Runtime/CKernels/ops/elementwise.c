@@ -29,9 +29,11 @@ static void run(ck_team *team, void (*work)(void *, int, int), elementwise_job *
 
 static void rmsnorm_work(void *context, int member, int members) {
     const elementwise_job *job = context;
-    for (int64_t row = cut(job->rows, 1, member, members); row < cut(job->rows, 1, member + 1, members); row++)
-        job->table->rmsnorm(job->source + row * job->source_stride, job->y, job->number, job->width,
-                            job->x + row * job->x_stride);
+    for (int64_t row = cut(job->rows, 1, member, members); row < cut(job->rows, 1, member + 1, members); row++) {
+        const float *x = job->source + row * job->source_stride;
+        float factor = job->table->rms_factor(x, job->number, job->width);
+        job->table->normalise(x, factor, job->y, job->width, job->x + row * job->x_stride);
+    }
 }
 
 void ck_rmsnorm(ck_team *team, const float *x, int64_t x_stride, const float *weight, float epsilon, int64_t rows,
@@ -58,7 +60,7 @@ void ck_rope(ck_team *team, float *x, int64_t stride, int64_t rows, int heads, i
 static void glu_work(void *context, int member, int members) {
     const elementwise_job *job = context;
     int64_t from = cut(job->width, GRAIN, member, members), to = cut(job->width, GRAIN, member + 1, members);
-    job->table->glu(job->activation, job->x + from, job->y + from, to - from);
+    job->table->glu(job->activation, job->x + from, job->y + from, to - from, job->x + from);
 }
 
 void ck_glu(ck_team *team, enum ck_activation activation, float *gate, const float *up, int64_t count) {

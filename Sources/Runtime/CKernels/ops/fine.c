@@ -1,40 +1,15 @@
-/// Inputs as two rows of bytes: what one row of codes leaves over is a second row, whose product is added to the first's.
+/// Inputs of bf16 weights as two rows of bf16: what rounding leaves over is a second row, whose product is added to the first's.
 #include "../table.h"
-#include <math.h>
 #include <string.h>
 
 typedef struct fine_job {
     float *x;
     const float *bias;
-    int64_t rows, width, block;
+    int64_t rows, width;
 } fine_job;
 
-/// What the codes of a block leave over, in the arithmetic of the quantiser (matmul/scalar.h): scale amax / 127, codes
-/// x * (127 / amax) rounded to the nearest even. A block that gets no codes leaves nothing.
-static void leave_over(const float *x, float *y, int64_t count) {
-    uint32_t largest = 0;
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], 4);
-        bits &= 0x7fffffff;
-        largest = bits > largest ? bits : largest;
-    }
-    float amax;
-    memcpy(&amax, &largest, 4);
-    if (largest >= 0x7f800000 || amax < CK_SMALLEST_AMAX) {
-        memset(y, 0, (size_t)count * sizeof *y);
-        return;
-    }
-    const float scale = amax / 127, inverse = 127 / amax;
-    const float rounder = 0x1.8p23f;  // added and taken away, it leaves the nearest whole number, ties to even
-    for (int64_t i = 0; i < count; i++) {
-        float code = (x[i] * inverse + rounder) - rounder;
-        y[i] = x[i] - scale * code;
-    }
-}
-
 /// What rounding to bf16 leaves over, exactly. No number leaves nothing, nor do the ends of the range.
-static void leave_over_bf16(const float *x, float *y, int64_t count) {
+static void leave_over(const float *x, float *y, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, &x[i], 4);
@@ -48,14 +23,8 @@ static void leave_over_bf16(const float *x, float *y, int64_t count) {
 static void leave_over_work(void *context, int member, int members) {
     const fine_job *job = context;
     int64_t last = job->rows * (member + 1) / members;
-    for (int64_t row = job->rows * member / members; row < last; row++) {
-        if (job->block == 0) leave_over_bf16(job->x + row * job->width, job->x + (job->rows + row) * job->width, job->width);
-        for (int64_t column = 0; job->block > 0 && column < job->width; column += job->block) {
-            int64_t count = job->width - column < job->block ? job->width - column : job->block;
-            const float *x = job->x + row * job->width + column;
-            leave_over(x, job->x + (job->rows + row) * job->width + column, count);
-        }
-    }
+    for (int64_t row = job->rows * member / members; row < last; row++)
+        leave_over(job->x + row * job->width, job->x + (job->rows + row) * job->width, job->width);
 }
 
 static void join_work(void *context, int member, int members) {
@@ -75,8 +44,8 @@ static void run(ck_team *team, void (*work)(void *, int, int), fine_job *job) {
     else ck_team_run(team, work, job);
 }
 
-void ck_residual(ck_team *team, float *x, int64_t rows, int64_t width, int block) {
-    fine_job job = {.x = x, .rows = rows, .width = width, .block = block};
+void ck_residual(ck_team *team, float *x, int64_t rows, int64_t width) {
+    fine_job job = {.x = x, .rows = rows, .width = width};
     run(team, leave_over_work, &job);
 }
 

@@ -26,7 +26,7 @@ INLINE v16 v_tanh(v16 z) {
     return v_div(e, v_add(e, v_set(2)));
 }
 
-static void rmsnorm(const float *x, const float *weight, float epsilon, int64_t width, float *y) {
+static float rms_factor(const float *x, float epsilon, int64_t width) {
     v16 sum = v_zero();
     int64_t i = 0;
     for (; i + 16 <= width; i += 16) sum = v_fma(v_load(x + i), v_load(x + i), sum);
@@ -34,11 +34,14 @@ static void rmsnorm(const float *x, const float *weight, float epsilon, int64_t 
         v16 rest = v_load_part(x + i, width - i);
         sum = v_fma(rest, rest, sum);
     }
-    v16 factor = v_set(1 / sqrtf(v_fold(sum) / (float)width + epsilon));
-    for (i = 0; i < width; i += 16) {
-        int64_t count = width - i;
-        v16 normal = v_mul(v_load_part(x + i, count), factor);
-        v_store_part(y + i, weight ? v_mul(normal, v_load_part(weight + i, count)) : normal, count);
+    return 1 / sqrtf(v_fold(sum) / (float)width + epsilon);
+}
+static void normalise(const float *x, float factor, const float *weight, int64_t count, float *y) {
+    int64_t i = 0;
+    for (; weight && i + 16 <= count; i += 16) v_store(y + i, v_mul(v_mul(v_load(x + i), v_set(factor)), v_load(weight + i)));
+    for (; i < count; i += 16) {
+        v16 normal = v_mul(v_load_part(x + i, count - i), v_set(factor));
+        v_store_part(y + i, weight ? v_mul(normal, v_load_part(weight + i, count - i)) : normal, count - i);
     }
 }
 
@@ -55,14 +58,16 @@ static void rope(float *x, int heads, int head_size, int rotated, const float *t
     }
 }
 
-static void glu(enum ck_activation activation, float *gate, const float *up, int64_t count) {
-    for (int64_t i = 0; i < count; i += 16) {
-        v16 g = v_load_part(gate + i, count - i), u = g;
-        if (activation == CK_GELU_TANH)
-            u = v_mul(g, v_fma(v_set(CK_GELU_CUBIC), v_mul(g, g), v_set(CK_GELU_LINEAR)));
-        v16 activated = v_div(g, v_add(v_set(1), v_exp(v_sub(v_set(-0.0f), u))));
-        v_store_part(gate + i, v_mul(activated, v_load_part(up + i, count - i)), count - i);
-    }
+INLINE v16 v_glu(enum ck_activation activation, v16 g, v16 up) {
+    v16 u = g;
+    if (activation == CK_GELU_TANH) u = v_mul(g, v_fma(v_set(CK_GELU_CUBIC), v_mul(g, g), v_set(CK_GELU_LINEAR)));
+    return v_mul(v_div(g, v_add(v_set(1), v_exp(v_sub(v_set(-0.0f), u)))), up);
+}
+static void glu(enum ck_activation activation, const float *gate, const float *up, int64_t count, float *y) {
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) v_store(y + i, v_glu(activation, v_load(gate + i), v_load(up + i)));
+    if (i == count) return;
+    v_store_part(y + i, v_glu(activation, v_load_part(gate + i, count - i), v_load_part(up + i, count - i)), count - i);
 }
 
 static void add(float *x, const float *y, int64_t count) {

@@ -48,11 +48,13 @@ static float scalar_tanh(float z) {
     return e / (e + 2);
 }
 
-static void scalar_rmsnorm(const float *x, const float *weight, float epsilon, int64_t width, float *y) {
+static float scalar_rms_factor(const float *x, float epsilon, int64_t width) {
     float lanes[16] = {0};
     for (int64_t i = 0; i < width; i++) lanes[i % 16] = fmaf(x[i], x[i], lanes[i % 16]);
-    float factor = 1 / sqrtf(fold_lanes(lanes) / (float)width + epsilon);
-    for (int64_t i = 0; i < width; i++) y[i] = weight ? x[i] * factor * weight[i] : x[i] * factor;
+    return 1 / sqrtf(fold_lanes(lanes) / (float)width + epsilon);
+}
+static void scalar_normalise(const float *x, float factor, const float *weight, int64_t count, float *y) {
+    for (int64_t i = 0; i < count; i++) y[i] = weight ? x[i] * factor * weight[i] : x[i] * factor;
 }
 
 static void scalar_rope(float *x, int heads, int head_size, int rotated, const float *table) {
@@ -66,11 +68,11 @@ static void scalar_rope(float *x, int heads, int head_size, int rotated, const f
     }
 }
 
-static void scalar_glu(enum ck_activation activation, float *gate, const float *up, int64_t count) {
+static void scalar_glu(enum ck_activation activation, const float *gate, const float *up, int64_t count, float *y) {
     for (int64_t i = 0; i < count; i++) {
         float g = gate[i], u = g;
         if (activation == CK_GELU_TANH) u = g * fmaf(CK_GELU_CUBIC, g * g, CK_GELU_LINEAR);
-        gate[i] = g / (1 + scalar_exp(-u)) * up[i];
+        y[i] = g / (1 + scalar_exp(-u)) * up[i];
     }
 }
 

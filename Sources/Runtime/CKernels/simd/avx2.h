@@ -113,15 +113,37 @@ INLINE __m256 most(__m256 most, __m256 x) {
 }
 /// The larger of |x| and `most`, lane by lane, compared as integers: infinity and NaN are on top.
 INLINE v16 v_most(v16 x, v16 y) { return (v16){most(x.a, y.a), most(x.b, y.b)}; }
+
+// ---------------------------------------------------------------------------------------------- w16: 16 whole numbers
+
+typedef struct w16 {
+    __m256i a, b;
+} w16;
+
+INLINE w16 w_zero(void) { return (w16){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+/// The nearest whole numbers, ties to even.
+INLINE w16 w_round(v16 x) { return (w16){_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
+INLINE v16 v_float(w16 x) { return (v16){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+INLINE w16 w_bits(v16 x) { return (w16){_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
+INLINE v16 v_from_bits(w16 x) { return (v16){_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)}; }
+INLINE w16 w_add(w16 x, w16 y) { return (w16){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+INLINE w16 w_times(w16 x, int32_t y) {
+    return (w16){_mm256_mullo_epi32(x.a, _mm256_set1_epi32(y)), _mm256_mullo_epi32(x.b, _mm256_set1_epi32(y))};
+}
+INLINE void w_store_part(int32_t *p, w16 x, int64_t count) {
+    _mm256_maskstore_epi32(p, lanes_below(count), x.a);
+    _mm256_maskstore_epi32(p + 8, lanes_below(count - 8), x.b);
+}
+/// 16 whole numbers, cut to what signed bytes hold.
+INLINE void w_store_bytes(int8_t *p, w16 x) {
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
+    _mm_storeu_si128((void *)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
 INLINE int32_t v_fold_most(v16 x) {
     __m256i eight = _mm256_max_epi32(_mm256_castps_si256(x.a), _mm256_castps_si256(x.b));
     __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
-}
-INLINE v16 v_load_ints(const int32_t *p) {
-    return (v16){_mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)p)),
-                 _mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)(p + 8)))};
 }
 /// 16 floats, none beyond +-127, to the nearest bytes.
 INLINE void v_store_bytes(int8_t *p, v16 x) {
@@ -146,6 +168,19 @@ INLINE int32_t v_sum_16_bytes(const int8_t *p) {
     return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
 }
 INLINE int32_t v_sum_32_bytes(const int8_t *p) { return v_sum_16_bytes(p) + v_sum_16_bytes(p + 16); }
+
+/// Lane i of the result: all lanes of x[i] in one, by `fold`.
+#define FOLD_EACH(fold256, fold)                                                                        \
+    int32_t all[16];                                                                                    \
+    for (int i = 0; i < 16; i++) {                                                                      \
+        __m256i eight = fold256(x[i].a, x[i].b);                                                        \
+        __m128i four = fold(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));         \
+        four = fold(four, _mm_shuffle_epi32(four, 0x4e));                                               \
+        all[i] = _mm_cvtsi128_si32(fold(four, _mm_shuffle_epi32(four, 0xb1)));                          \
+    }                                                                                                   \
+    return (w16){_mm256_loadu_si256((const void *)all), _mm256_loadu_si256((const void *)(all + 8))};
+INLINE w16 w_sum_each(const w16 *x) { FOLD_EACH(_mm256_add_epi32, _mm_add_epi32) }
+INLINE w16 w_max_each(const w16 *x) { FOLD_EACH(_mm256_max_epi32, _mm_max_epi32) }
 
 // ----------------------------------------------------------------- the multiply: LANES rows of a panel at a time
 
@@ -203,7 +238,12 @@ INLINE k_bytes k_look_up(k_bytes codebook, k_bytes codes) { return _mm256_shuffl
 INLINE k_ints k_seed(int32_t x) { return _mm256_set1_epi32(x); }
 /// 128 high + low.
 INLINE k_ints k_planes(k_ints high, k_ints low) { return _mm256_add_epi32(_mm256_slli_epi32(high, 7), low); }
+/// 256 sum + seed: from the high bytes of codes on to the low ones.
+INLINE k_ints k_raise(k_ints sum, int32_t seed) {
+    return _mm256_add_epi32(_mm256_slli_epi32(sum, 8), _mm256_set1_epi32(seed));
+}
 INLINE k_floats k_float(k_ints x) { return _mm256_cvtepi32_ps(x); }
+INLINE k_floats k_add(k_floats x, k_floats y) { return _mm256_add_ps(x, y); }
 INLINE k_floats k_zero(void) { return _mm256_setzero_ps(); }
 INLINE k_floats k_set(float x) { return _mm256_set1_ps(x); }
 INLINE k_floats k_mul(k_floats x, k_floats y) { return _mm256_mul_ps(x, y); }

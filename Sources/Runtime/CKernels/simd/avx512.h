@@ -85,7 +85,6 @@ INLINE int32_t v_fold_most(v16 x) {
     four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
 }
-INLINE v16 v_load_ints(const int32_t *p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 /// 16 floats, none beyond +-127, to the nearest bytes.
 INLINE void v_store_bytes(int8_t *p, v16 x) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x))); }
 /// 16 floats within 0 ... 127 x 128 + 127, to the nearest 128 high + low, two bytes without sign.
@@ -106,6 +105,39 @@ INLINE int32_t v_sum_32_bytes(const int8_t *p) {
     __m256i eight = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), _mm256_loadu_si256((const void *)p));
     return v_fold_ints(_mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1)));
 }
+
+// ---------------------------------------------------------------------------------------------- w16: 16 whole numbers
+
+typedef __m512i w16;
+
+INLINE w16 w_zero(void) { return _mm512_setzero_si512(); }
+/// The nearest whole numbers, ties to even.
+INLINE w16 w_round(v16 x) { return _mm512_cvtps_epi32(x); }
+INLINE v16 v_float(w16 x) { return _mm512_cvtepi32_ps(x); }
+INLINE w16 w_bits(v16 x) { return _mm512_castps_si512(x); }
+INLINE v16 v_from_bits(w16 x) { return _mm512_castsi512_ps(x); }
+INLINE w16 w_add(w16 a, w16 b) { return _mm512_add_epi32(a, b); }
+INLINE w16 w_times(w16 a, int32_t b) { return _mm512_mullo_epi32(a, _mm512_set1_epi32(b)); }
+INLINE void w_store_part(int32_t *p, w16 x, int64_t count) { _mm512_mask_storeu_epi32(p, lanes_below(count), x); }
+/// 16 whole numbers, cut to what signed bytes hold.
+INLINE void w_store_bytes(int8_t *p, w16 x) { _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(x)); }
+
+/// Lane i of the result: all lanes of x[i] in one, by `fold`. Every level halves the vectors and takes the lanes of two
+/// together; the order of the levels reverses the bits of i in pairs.
+#define FOLD_EACH(fold)                                                                                     \
+    __m512i a[8], b[4], c[2];                                                                               \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 8; i++) {                                        \
+        const int at = (i >> 2 & 1) << 3 | (i >> 1 & 1) | (i & 1) << 1;                                     \
+        a[i] = fold(_mm512_shuffle_i64x2(x[at], x[at + 4], 0x44), _mm512_shuffle_i64x2(x[at], x[at + 4], 0xee)); \
+    }                                                                                                       \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++)                                          \
+        b[i] = fold(_mm512_shuffle_i64x2(a[i], a[i + 4], 0x88), _mm512_shuffle_i64x2(a[i], a[i + 4], 0xdd)); \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 2; i++)                                          \
+        c[i] = fold(_mm512_unpacklo_epi64(b[i], b[i + 2]), _mm512_unpackhi_epi64(b[i], b[i + 2]));          \
+    __m512 d = _mm512_castsi512_ps(c[0]), e = _mm512_castsi512_ps(c[1]);                                    \
+    return fold(_mm512_castps_si512(_mm512_shuffle_ps(d, e, 0x88)), _mm512_castps_si512(_mm512_shuffle_ps(d, e, 0xdd)));
+INLINE w16 w_sum_each(const w16 *x) { FOLD_EACH(_mm512_add_epi32) }
+INLINE w16 w_max_each(const w16 *x) { FOLD_EACH(_mm512_max_epi32) }
 
 // ----------------------------------------------------------------- the multiply: LANES rows of a panel at a time
 
@@ -148,7 +180,12 @@ INLINE k_bytes k_look_up(k_bytes codebook, k_bytes codes) { return _mm512_shuffl
 INLINE k_ints k_seed(int32_t x) { return _mm512_set1_epi32(x); }
 /// 128 high + low.
 INLINE k_ints k_planes(k_ints high, k_ints low) { return _mm512_add_epi32(_mm512_slli_epi32(high, 7), low); }
+/// 256 sum + seed: from the high bytes of codes on to the low ones.
+INLINE k_ints k_raise(k_ints sum, int32_t seed) {
+    return _mm512_add_epi32(_mm512_slli_epi32(sum, 8), _mm512_set1_epi32(seed));
+}
 INLINE k_floats k_float(k_ints x) { return _mm512_cvtepi32_ps(x); }
+INLINE k_floats k_add(k_floats a, k_floats b) { return _mm512_add_ps(a, b); }
 INLINE k_floats k_zero(void) { return _mm512_setzero_ps(); }
 INLINE k_floats k_set(float x) { return _mm512_set1_ps(x); }
 INLINE k_floats k_mul(k_floats a, k_floats b) { return _mm512_mul_ps(a, b); }

@@ -9,16 +9,16 @@ extension Model {
         let kernels = workspace.kernels
         let sizes = hyperparameters
         let epsilon = sizes.normEpsilon
-        let normed = workspace.normed
+        let hidden = workspace.hidden
         let query = workspace.query
         let key = workspace.key
         let value = workspace.value
+        let scratch = workspace.scratch
 
-        kernels.normalise(workspace.hidden, rows: rows, weight: layer.attentionNorm, epsilon: epsilon, into: normed)
-        kernels.multiplyFinely(
-            normed, rows: rows, includingBF16: false,
+        kernels.multiply(
+            .normalised(hidden, weight: layer.attentionNorm, epsilon: epsilon), rows: rows, finely: true,
             into: [.init(matrix: layer.query, y: query), .init(matrix: layer.key, y: key), .init(matrix: layer.value, y: value)],
-            scratch: workspace.scratch)
+            scratch: scratch)
 
         if let weight = layer.queryNorm {
             kernels.normaliseHeads(query, rows: rows, headSize: sizes.keySize, weight: weight, epsilon: epsilon)
@@ -34,10 +34,13 @@ extension Model {
         let attended = workspace.attended
         let projected = workspace.projected
         kernels.attend(query, runs: runs, in: cache, shape: layer.shape, into: attended, scratch: workspace.attentionScratch)
-        kernels.multiply(attended, rows: rows, into: [.init(matrix: layer.attentionOutput, y: projected)], scratch: workspace.scratch)
         if let weight = layer.attentionPostNorm {
+            kernels.multiply(.plain(attended), rows: rows, into: [.init(matrix: layer.attentionOutput, y: projected)], scratch: scratch)
             kernels.normalise(projected, rows: rows, weight: weight, epsilon: epsilon, into: projected)
+            kernels.add(projected, to: hidden, rows: rows)
+        } else {
+            kernels.multiply(
+                .plain(attended), rows: rows, by: layer.attentionOutput, addingTo: hidden, through: projected, scratch: scratch)
         }
-        kernels.add(projected, to: workspace.hidden, rows: rows)
     }
 }

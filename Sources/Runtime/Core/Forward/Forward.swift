@@ -19,11 +19,10 @@ extension Model {
 
         // From here on, rows are the logits that were asked for.
         let kernels = workspace.kernels
-        let normed = workspace.normed
-        let logits = workspace.output  // [2 × rows, vocabulary], as normed
-        kernels.normalise(hidden, rows: rows, weight: outputNorm, epsilon: hyperparameters.normEpsilon, into: normed)
-        kernels.multiplyFinely(
-            normed, rows: rows, includingBF16: true, into: [.init(matrix: output, y: logits)], scratch: workspace.scratch)
+        let logits = workspace.output
+        kernels.multiply(
+            .normalised(hidden, weight: outputNorm, epsilon: hyperparameters.normEpsilon), rows: rows, finely: true,
+            includingBF16: true, into: [.init(matrix: output, y: logits)], scratch: workspace.scratch)
         if hyperparameters.finalSoftcap > 0 { kernels.softcap(logits, rows: rows, at: hyperparameters.finalSoftcap) }
 
         workspace.logitsRows = rows
