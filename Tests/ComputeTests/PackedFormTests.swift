@@ -165,8 +165,13 @@ private final class PackedRows {
         var y = [Float](repeating: .nan, count: tokens * Int(matrix.rows))
         y.withUnsafeMutableBufferPointer { y in
             withUnsafePointer(to: matrix) { matrix in
-                var product = ck_product(matrix: matrix, bias: nil, y: y.baseAddress, stride: matrix.pointee.rows)
-                ck_linear(team, x, matrix.pointee.columns, Int64(tokens), matrix.pointee.columns, &product, 1, scratch)
+                var product = ck_product(matrix: matrix, bias: nil, y: y.baseAddress, stride: matrix.pointee.rows, adds: false)
+                x.withUnsafeBufferPointer { x in
+                    var source = ck_source()
+                    source.x = x.baseAddress
+                    source.stride = matrix.pointee.columns
+                    ck_linear(team, &source, Int64(tokens), matrix.pointee.columns, &product, 1, scratch)
+                }
             }
         }
         return y
