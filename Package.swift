@@ -53,7 +53,9 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
-            path: "Sources/API", swiftSettings: language),
+            path: "Sources/API",
+            resources: [.embedInCode("Dashboard")],  // the dashboard's files become bytes of the binary
+            swiftSettings: language),
 
         .executableTarget(
             name: "lmx",

@@ -68,13 +68,16 @@ package struct Gatekeeper: Sendable {
     }
 
     /// Refuses a request without the key that `access` asks for.
-    func authorise(_ head: RequestHead, for access: Access) throws(APIError) {
+    ///
+    /// - Parameter keyParameters: of the address, in which the admin key may stand.
+    func authorise(_ head: RequestHead, for access: Access, keyParameters: [String] = []) throws(APIError) {
         let bearer = head.fields["authorization"].flatMap(Self.bearer)
         func isAdmin(_ key: Secret) -> Bool { key.matches(head.fields["x-admin-key"]) || key.matches(bearer) }
         switch access {
         case .open: return
         case .admin:
             guard let adminKey, !isAdmin(adminKey) else { return }
+            if keyParameters.contains(where: { adminKey.matches(head.query($0)) }) { return }
             throw .adminKey
         case .client:
             guard let clientKey else { return }

@@ -6,11 +6,14 @@ import Weights
 struct Answers: Sendable {
     let streams: [GenerationStream]
     let choices: Int  // of each prompt
-    private let finish: @Sendable (Usage, Double) -> Void
+    private let model: ServedModel
+    private let streamed: Bool
+    private let client: String?
+    private let server: ServerContext
 
     /// Hands everything to the engine before anything is waited for, so that a full queue is an error and no half answer.
     static func begin(
-        _ prompts: [[Int32]], _ fields: GenerationFields, topLogprobs: Int?, model: ServedModel, server: ServerContext
+        _ prompts: [[Int32]], _ fields: GenerationFields, topLogprobs: Int?, model: ServedModel, call: Call, server: ServerContext
     ) throws -> Answers {
         var requests: [GenerationRequest] = []
         for prompt in prompts {
@@ -27,13 +30,9 @@ struct Answers: Sendable {
                 requests.append(request)
             }
         }
-        let streams = try server.engine.generate(requests)
-        let log = server.log
-        let id = model.id
-        return Answers(streams: streams, choices: fields.choices) { usage, speed in
-            let rounded = (speed * 10).rounded() / 10
-            log(LogLine(.info, "Completion request model=\(id) tokens=\(usage.completionTokens) speed=\(rounded)tok/s"))
-        }
+        return Answers(
+            streams: try server.engine.generate(requests), choices: fields.choices, model: model, streamed: fields.streams,
+            client: call.client, server: server)
     }
 
     /// What was asked for, or the server's own bound; inside the client's own bound on the context.
@@ -49,28 +48,61 @@ struct Answers: Sendable {
     /// Throws the first error, `CancellationError` when this task was cancelled, and `APIError.shuttingDown` when the
     /// server took the answers away.
     func run(_ each: @escaping @Sendable (Int, GenerationEvent) -> Void) async throws -> Usage {
-        let ended = try await withThrowingTaskGroup(of: (Int, Usage, Timings).self) { group in
+        let ended = try await withThrowingTaskGroup(of: Ended.self) { group in
             for (index, stream) in streams.enumerated() {
-                group.addTask {
-                    for try await event in stream {
-                        if case .finished(let reason, let usage, let timings) = event {
-                            if reason == .cancelled { break }
-                            each(index, event)
-                            return (index, usage, timings)
-                        }
-                        each(index, event)
-                    }
-                    try Task.checkCancellation()
-                    throw APIError.shuttingDown
-                }
+                group.addTask { try await follow(stream, index, each) }
             }
-            var ended: [(Int, Usage, Timings)] = []
+            var ended: [Ended] = []
             for try await answer in group { ended.append(answer) }
-            return ended.sorted { $0.0 < $1.0 }
+            return ended.sorted { $0.index < $1.index }
         }
-        let usage = Usage.total(ended.map(\.1), choices: choices)
-        finish(usage, ended.first.map { $0.2.decodeTokensPerSecond($0.1) } ?? 0)
+        let usage = Usage.total(ended.map(\.usage), choices: choices)
+        report(ended, usage)
         return usage
+    }
+
+    /// How one answer ended.
+    private struct Ended: Sendable {
+        let index: Int
+        let usage: Usage
+        let timings: Timings
+        let gaps: Histogram  // between its pieces of text, in seconds
+    }
+
+    private func follow(
+        _ stream: GenerationStream, _ index: Int, _ each: @Sendable (Int, GenerationEvent) -> Void
+    ) async throws -> Ended {
+        var gaps = Histogram(Histogram.gapBounds)
+        var last: ContinuousClock.Instant?
+        for try await event in stream {
+            switch event {
+            case .started: break
+            case .text:
+                let now = ContinuousClock.now
+                if let last { gaps.observe((now - last).inSeconds) }
+                last = now
+            case .finished(.cancelled, _, _):
+                try Task.checkCancellation()
+                throw APIError.shuttingDown
+            case .finished(_, let usage, let timings):
+                each(index, event)
+                return Ended(index: index, usage: usage, timings: timings, gaps: gaps)
+            }
+            each(index, event)
+        }
+        try Task.checkCancellation()
+        throw APIError.shuttingDown
+    }
+
+    /// Tells the operator, the counters and the live events of answers that are complete. Figures only, never a text.
+    private func report(_ ended: [Ended], _ usage: Usage) {
+        let speed = ended.first.map { $0.timings.decodeTokensPerSecond($0.usage) } ?? 0
+        let rounded = (speed * 10).rounded() / 10
+        server.log(LogLine(.info, "Completion request model=\(model.id) tokens=\(usage.completionTokens) speed=\(rounded)tok/s"))
+        for answer in ended { server.metrics.finished(model, answer.usage, answer.timings, gaps: answer.gaps, client: client) }
+        let time = ended.map(\.timings.total).max() ?? 0
+        server.events.tell(
+            .completed(model: model.id, milliseconds: time * 1000, tokens: usage.completionTokens, streams: streamed))
     }
 
     /// One answer, whole.
@@ -108,7 +140,10 @@ struct Answers: Sendable {
                 } catch is CancellationError {
                     return
                 } catch {
-                    emitter.send(APIError(error).envelope)
+                    let refusal = APIError(error)
+                    server.metrics.streamFailed(client: client)
+                    server.incidents.add(refusal, error, model: model.id)
+                    emitter.send(refusal.envelope)
                 }
                 emitter.done()
             })

@@ -29,6 +29,23 @@ package struct RequestHead: Sendable {
 
     /// The path as sent, percent-encoding untouched.
     var path: Substring { target.prefix { $0 != "?" && $0 != "#" } }
+
+    /// What the client calls itself, for counting.
+    var client: String? {
+        guard let name = fields["x-client-id"] ?? fields["x-openclaw-agent-id"], !name.isEmpty else { return nil }
+        return String(name.prefix(64))
+    }
+
+    /// A parameter behind the question mark, decoded; nil where it is not there.
+    func query(_ name: String) -> String? {
+        let query = target.dropFirst(path.utf8.count).dropFirst().prefix { $0 != "#" }
+        for pair in query.split(separator: "&") {
+            let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard RoutePattern.decoded(sides[0].utf8) == name else { continue }
+            return sides.count == 2 ? RoutePattern.decoded(sides[1].utf8.map { $0 == UInt8(ascii: "+") ? UInt8(ascii: " ") : $0 }) : ""
+        }
+        return nil
+    }
 }
 
 /// What an endpoint is told about its request besides the body.
@@ -38,6 +55,8 @@ package struct Call: Sendable {
     package let requestID: String
     /// The port the server listens on.
     package let port: Int
+
+    var client: String? { head.client }
 }
 
 enum Identifier {

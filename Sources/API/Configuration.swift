@@ -17,6 +17,9 @@ public struct Configuration: Sendable {
     public var drainTime = Duration.seconds(30)  // for running requests after the first signal to stop
     public var keepAlive = Duration.seconds(10)  // silence on a stream before a comment is sent
 
+    public var heartbeat = Duration.seconds(10)  // between two signs of life in the live events
+    public var pulse = Duration.seconds(1)  // between two looks at throughput and memory
+
     // Security
     public var adminKey: Secret?
     public var clientKey: Secret?

@@ -32,6 +32,20 @@ package struct Dispatcher: Sendable {
     package func respond(
         to head: RequestHead, port: Int, contentLength: Int?, body: @Sendable () async throws -> Body
     ) async throws -> Response {
+        var found: Route?
+        do {
+            let response = try await answer(head, port: port, contentLength: contentLength, found: &found, body)
+            count(head, found, response.status, streams: response.reply?.isStream ?? false)
+            return response
+        } catch {
+            count(head, found, 499, streams: false)  // the client is gone
+            throw error
+        }
+    }
+
+    private func answer(
+        _ head: RequestHead, port: Int, contentLength: Int?, found: inout Route?, _ body: @Sendable () async throws -> Body
+    ) async throws -> Response {
         let requestID = Identifier.ofRequest(head.fields["x-request-id"])
         var fields = [(name: "X-Request-ID", value: requestID)]
         var bodyIsRead = (contentLength ?? 0) == 0 && head.fields["transfer-encoding"] == nil
@@ -42,7 +56,8 @@ package struct Dispatcher: Sendable {
             if head.method == "OPTIONS" { return try options(head, fields, closes: !bodyIsRead) }
 
             let (route, parameters) = try route(head)
-            try gatekeeper.authorise(head, for: route.access)
+            found = route
+            try gatekeeper.authorise(head, for: route.access, keyParameters: route.keyParameters)
             let call = Call(head: head, parameters: parameters, requestID: requestID, port: port)
             guard route.readsBody else {
                 return success(try await route.answer(call, [:], server), fields, closes: !bodyIsRead)
@@ -107,12 +122,22 @@ package struct Dispatcher: Sendable {
 
     // MARK: Answers
 
+    private func count(_ head: RequestHead, _ route: Route?, _ status: Int, streams: Bool) {
+        let method = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"].contains(head.method) ? head.method : "other"
+        server.metrics.answered(
+            .init(method: method, route: route?.pattern.description ?? "unknown", status: status),
+            isInference: route.map { $0.access == .client && $0.method == .post } ?? false, streams: streams, client: head.client)
+    }
+
     private func success(_ reply: Reply, _ fields: [(name: String, value: String)], closes: Bool) -> Response {
         let status =
             switch reply {
             case .json(_, let status), .text(_, _, let status): status
+            case .resource(_, _, _, let status): status
             case .events: 200
             }
+        var fields = fields
+        if case .resource(_, _, let own, _) = reply { fields += own }
         return Response(reply: reply, status: status, fields: fields, closes: closes)
     }
 
@@ -126,6 +151,7 @@ package struct Dispatcher: Sendable {
 
     private func refusal(_ error: any Error, requestID: String) -> APIError {
         let refusal = APIError(error)
+        if !server.lifecycle.isDraining { server.incidents.add(refusal, error) }
         if refusal.status == 500 {
             server.logger.error("request ended by an unexpected error", metadata: ["request": "\(requestID)", "error": "\(error)"])
         }

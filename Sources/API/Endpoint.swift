@@ -6,8 +6,14 @@ package protocol Endpoint: Sendable {
     static var method: Method { get }
     static var path: RoutePattern { get }
     static var access: Access { get }
+    /// Parameters of the address in which the admin key may stand, for clients that cannot send header fields.
+    static var keyParameters: [String] { get }
     init()
     func answer(_ call: Call, _ body: Body, _ server: ServerContext) async throws -> Reply
+}
+
+extension Endpoint {
+    package static var keyParameters: [String] { [] }
 }
 
 /// The JSON body of a request, checked field by field while it is read.
@@ -32,6 +38,10 @@ package enum Reply: Sendable {
     case json(JSONValue, status: Int = 200)
     case events(EventStream)
     case text(String, type: String, status: Int = 200)
+    /// Bytes as they are, with header fields of their own; 304 sends none.
+    case resource([UInt8], type: String, fields: [(name: String, value: String)], status: Int = 200)
+
+    var isStream: Bool { if case .events = self { true } else { false } }
 }
 
 /// An endpoint without its types: what the dispatcher keeps.
@@ -40,6 +50,7 @@ package struct Route: Sendable {
     package let method: Method
     package let pattern: RoutePattern
     package let access: Access
+    let keyParameters: [String]
     let readsBody: Bool
     let bodyIsOptional: Bool
     let answer: @Sendable (Call, JSONObject, ServerContext) async throws -> Reply
@@ -49,6 +60,7 @@ package struct Route: Sendable {
         method = E.method
         self.pattern = pattern ?? E.path
         access = E.access
+        keyParameters = E.keyParameters
         readsBody = E.Body.self != NoBody.self
         bodyIsOptional = E.Body.isOptional
         answer = { call, object, server in
@@ -66,10 +78,36 @@ package struct Route: Sendable {
         Route(DescribeModel.self),
         Route(ChatCompletions.self),
         Route(Completions.self),
+        Route(AdminEvents.self),
         Route(AdminHealth.self),
         Route(AdminStatus.self),
+        Route(AdminMemory.self),
+        Route(AdminDevice.self),
+        Route(AdminDiagnostics.self),
+        Route(AdminMetrics.self),
+        Route(AdminMetrics.self, at: "/metrics"),
+        Route(AdminMetricsJSON.self),
+        Route(AdminStack.self),
+        Route(AdminPresets.self),
         Route(AdminModels.self),
+        Route(AvailableModels.self),
+        Route(Compatibility.self),
+        Route(ProbeModel.self),
+        Route(ModelPerformance.self),
+        Route(ListDownloads.self),
+        Route(DownloadModel.self),
         Route(LoadModel.self),
         Route(UnloadModel.self),
+        Route(DeleteModel.self),
+        Route(Benchmark.self),
+        Route(BenchmarkRun.self),
+        Route(BenchmarkResults.self),
+        Route(StartQuantize.self),
+        Route(ListQuantize.self),
+        Route(DescribeQuantize.self),
+        Route(CancelQuantize.self),
+        Route(ReloadConfiguration.self),
+        Route(DashboardPage.self),
+        Route(DashboardPage.self, at: "/dashboard/{name}"),
     ]
 }

@@ -48,6 +48,9 @@ package final class EventEmitter: Sendable {
 
     func send(_ json: JSONValue) { emit("data: \(json.serialized())\n\n") }
 
+    /// Ends the stream.
+    func end() { continuation.finish() }
+
     /// The last frame that clients of the OpenAI protocol wait for.
     func done() { emit("data: [DONE]\n\n") }
 
@@ -63,7 +66,8 @@ package final class EventEmitter: Sendable {
     /// To be told of every frame that left for the client.
     func sent(_ frame: String) { state.withLock { $0.unsentBytes -= frame.utf8.count } }
 
-    private func emit(_ frame: String) {
+    /// A complete frame, with its blank line.
+    func emit(_ frame: String) {
         let fits = state.withLock { state in
             state.unsentBytes += frame.utf8.count
             state.lastSent = .now

@@ -21,6 +21,26 @@ enum Machine {
         return line?.split(separator: ":").last.map { $0.drop { $0 == " " } }.map(String.init) ?? "unknown"
     }()
 
+    static let architecture: String = {
+        #if arch(x86_64)
+            "x86_64"
+        #elseif arch(arm64)
+            "arm64"
+        #else
+            "unknown"
+        #endif
+    }()
+
+    /// Processors that this process may use.
+    static let processors = ProcessInfo.processInfo.activeProcessorCount
+
+    /// The operating system, as it names itself.
+    static let system: String = {
+        let text = (try? String(contentsOfFile: "/etc/os-release", encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("PRETTY_NAME=") }
+        return line.map { String($0.dropFirst(12)).filter { $0 != "\"" } } ?? "Linux"
+    }()
+
     /// Raises the number of files that this process may open as far as it may, and returns it.
     static func raiseFileLimit() -> Int {
         var limit = rlimit()

@@ -12,9 +12,17 @@ enum Prompt {
             throw APIError.unsupported(
                 "messages", "the model '\(APIError.echo(model.id))' has no chat template (use /v1/completions)")
         }
-        var context = request.templateArguments
-        context["messages"] = .array(messages(request, for: template))
-        if !request.tools.isEmpty { context["tools"] = .array(request.tools) }
+        var arguments = request.templateArguments
+        if !request.tools.isEmpty { arguments["tools"] = .array(request.tools) }
+        return try chat(request.messages, template, arguments, for: model)
+    }
+
+    /// - Parameter arguments: what the template is given besides the messages.
+    static func chat(
+        _ messages: [JSONValue], _ template: ChatTemplate, _ arguments: JSONObject = [:], for model: ServedModel
+    ) throws -> [Int32] {
+        var context = arguments
+        context["messages"] = .array(renamed(messages, for: template))
         context["add_generation_prompt"] = .bool(true)
         context["bos_token"] = .string(text(of: model.tokenizer.bos, in: model.tokenizer))
         context["eos_token"] = .string(text(of: model.tokenizer.eos, in: model.tokenizer))
@@ -22,9 +30,9 @@ enum Prompt {
     }
 
     /// Templates that do not know the role `developer` get such messages as `system`, which is what it was called before.
-    private static func messages(_ request: ChatRequest, for template: ChatTemplate) -> [JSONValue] {
-        if template.source.contains("developer") { return request.messages }
-        return request.messages.map { message in
+    private static func renamed(_ messages: [JSONValue], for template: ChatTemplate) -> [JSONValue] {
+        if template.source.contains("developer") { return messages }
+        return messages.map { message in
             guard case .object(var object) = message, object["role"] == .string("developer") else { return message }
             object["role"] = .string("system")
             return .object(object)

@@ -15,6 +15,10 @@ package enum RequestLimits {
     package static let stalledReader = Duration.seconds(30)  // a client that takes nothing while bytes wait for it
     package static let unsentBytes = 256 << 10  // events that wait for one slow client
 
+    // Of the live events
+    package static let eventReaders = 50
+    package static let keptEvents = 256  // for readers that come back
+
     // Of a generation
     package static let choices = 16
     package static let stopStrings = 16

@@ -35,6 +35,8 @@ public struct Server: Service {
         onListening(sockets.port)
 
         let loading = Task { await loadModels() }
+        let monitor = Task { await Monitor(server: context).run() }
+        defer { monitor.cancel() }
         await withTaskCancellationHandler {
             // Ends when the task is cancelled, too.
             try? await gracefulShutdown()
@@ -107,6 +109,7 @@ public struct Server: Service {
 
     /// Lets answers that are on their way reach their clients, but not for ever.
     private func stop(_ sockets: Sockets) async {
+        context.events.close()
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await Task.sleep(for: .seconds(2)) }
             group.addTask {

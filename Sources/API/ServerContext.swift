@@ -23,6 +23,22 @@ public struct CatalogueEntry: Sendable, Equatable {
 /// Opens a model file and makes it ready to run; `progress` is told the share done, 0…1. May take long and blocks its thread.
 public typealias ModelLoader = @Sendable (_ entry: CatalogueEntry, _ progress: @escaping @Sendable (Double) -> Void) throws -> LoadedModel
 
+/// What may be done with models besides loading them. What is nil is refused.
+public struct Closures: Sendable {
+    /// Deletes a model of the model folders from the disk; returns the bytes that this freed. May block.
+    public var remove: (@Sendable (CatalogueEntry) throws -> Int)?
+    /// Throws a reason where a model cannot be loaded, as far as this is seen without its weights. May block.
+    public var probe: (@Sendable (CatalogueEntry) throws -> Void)?
+
+    /// Reads the configuration again and returns the names of what has changed. May block.
+    public var reload: (@Sendable () throws -> [String])?
+
+    /// Rounds models to fewer bits.
+    public var quantizer: Quantizer?
+
+    public init() {}
+}
+
 /// What the endpoints work with. Everything below HTTP comes in here, from the composition root.
 public struct ServerContext: Sendable {
     public let engine: InferenceEngine
@@ -34,17 +50,27 @@ public struct ServerContext: Sendable {
     let logger: Logger
     let loads: LoadDesk
     let lifecycle = Lifecycle()
+    /// What goes on, for whoever listens.
+    package let events: EventHub
+    let metrics: Metrics
+    let incidents: Incidents
+    let closures: Closures
+    let benchmarks = BenchmarkShelf()
+    let quantizations: QuantizeDesk
+    /// How the memory is now.
+    package var memory: @Sendable () -> Memory = { .now }
     private let catalogue: @Sendable () -> [CatalogueEntry]
 
     /// - Parameters:
     ///   - models: to be loaded at start, in this order.
     ///   - loader: opens one entry, of the catalogue or of `models`.
     ///   - catalogue: lists the model folders; asked again for every list and every load, may block.
+    ///   - closures: what else can be done with models.
     ///   - log: takes the documented lines that tell an operator what goes on.
     public init(
         engine: InferenceEngine, configuration: Configuration, version: String, models: [CatalogueEntry] = [],
         loader: @escaping ModelLoader, catalogue: @escaping @Sendable () -> [CatalogueEntry],
-        log: @escaping @Sendable (LogLine) -> Void, logger: Logger = Logger(label: "lmx.api")
+        closures: Closures = Closures(), log: @escaping @Sendable (LogLine) -> Void, logger: Logger = Logger(label: "lmx.api")
     ) {
         self.engine = engine
         self.configuration = configuration
@@ -53,14 +79,26 @@ public struct ServerContext: Sendable {
         self.catalogue = catalogue
         self.log = log
         self.logger = logger
-        loads = LoadDesk(engine: engine, loader: loader, configuration: configuration, log: log)
+        let events = EventHub(onDrop: {
+            log(LogLine(.warning, "SSE client disconnected: too slow, \(RequestLimits.unsentBytes >> 10) KiB unread"))
+        })
+        self.events = events
+        metrics = Metrics()
+        incidents = Incidents()
+        self.closures = closures
+        let observers = Observers(log: log, events: events, metrics: metrics, incidents: incidents)
+        loads = LoadDesk(engine: engine, loader: loader, configuration: configuration, observers: observers)
+        quantizations = QuantizeDesk(closures.quantizer, observers)
     }
 
     /// Every model that could be loaded, each id once.
     func knownModels() async throws -> [CatalogueEntry] {
-        let listed = try await Worker.run { [catalogue] in catalogue() }
+        let listed = try await listedModels()
         return models + listed.filter { entry in !models.contains { $0.id == entry.id } }
     }
+
+    /// Every model in the model folders.
+    func listedModels() async throws -> [CatalogueEntry] { try await Worker.run { [catalogue] in catalogue() } }
 
     /// The loaded model that a request means: an exact id, or `auto` or `default` for the one loaded last.
     func model(named id: String) throws -> ServedModel {

@@ -27,7 +27,7 @@ import Weights
         let running = Task { try await group.run() }
         var iterator = ports.makeAsyncIterator()
         let port = await iterator.next() ?? 0
-        return (RunningServer(port: port, engine: engine, lines: lines), group, running)
+        return (RunningServer(port: port, engine: engine, lines: lines, hub: context.events), group, running)
     }
 
     static let tiny = CatalogueEntry(id: "tiny", path: "/models/tiny", format: "gguf", quantization: nil, sizeBytes: 1)

@@ -66,6 +66,7 @@ import Weights
             #expect(json["models"]?[1] == .object([
                 "id": .string("two"), "path": .string("/models/two"), "loaded": .bool(false), "vram_gb": .null, "vram_bytes": .null,
                 "format": .string("gguf"), "quantization": .string("Q4_1"), "size_bytes": .int(1 << 20),
+                "state": .string("absent"), "progress": .null, "reason": .null,
             ]))
             let loaded = json["loaded"]?[0]
             for key in [

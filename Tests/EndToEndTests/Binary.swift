@@ -60,8 +60,9 @@ final class RunningServer {
 
     var output: String { (try? String(contentsOf: log, encoding: .utf8)) ?? "" }
 
-    init(_ arguments: [String], waitsForModel: Bool = true) throws {
-        let port = try Self.freePort()
+    /// - Parameter port: nil: a free one.
+    init(_ arguments: [String], port: Int? = nil, waitsForModel: Bool = true) throws {
+        let port = try port ?? Self.freePort()
         client = LoopbackClient(port: port)
         log = FileManager.default.temporaryDirectory.appendingPathComponent("lmx-serve-\(UUID().uuidString).log")
         FileManager.default.createFile(atPath: log.path, contents: nil)

@@ -13,7 +13,7 @@ package struct AdminHealth: Endpoint {
 
     package func answer(_ call: Call, _ body: NoBody, _ server: ServerContext) -> Reply {
         let status = server.engine.status()
-        let memory = Memory.now
+        let memory = server.memory()
         let isDegraded = memory.usedPercent > Self.degradedPercent
         return .json(
             .object([

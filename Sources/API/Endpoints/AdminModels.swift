@@ -10,9 +10,14 @@ package struct AdminModels: Endpoint {
 
     package func answer(_ call: Call, _ body: NoBody, _ server: ServerContext) async throws -> Reply {
         let known = try await server.knownModels()
-        let loaded = server.engine.status().models
+        let status = server.engine.status()
+        let loaded = status.models
         let others = loaded.map(\.model.info).filter { info in !known.contains { $0.id == info.id } }.map(CatalogueEntry.init)
-        let all = (known + others).map { entry in entry.json(loaded: loaded.first { $0.model.id == entry.id }?.model) }
+        let all = (known + others).map { entry in
+            entry.json(
+                loaded: loaded.first { $0.model.id == entry.id }?.model,
+                ModelCondition(of: entry.id, status, server.loads.journal))
+        }
         return .json(
             .object([
                 "models": .array(all), "loaded": .array(loaded.map(\.json)), "count": .int(loaded.count),

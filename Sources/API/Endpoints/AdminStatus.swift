@@ -16,7 +16,7 @@ package struct AdminStatus: Endpoint {
                 "loaded_models": .int(status.models.count), "models_loaded": .int(status.models.count),
                 "models": .array(status.models.map { .string($0.model.id) }),
                 "loading": .array(status.loading.map { .object(["id": .string($0.id), "progress": .float($0.progress)]) }),
-                "memory": Memory.now.json(threshold: server.configuration.memoryLimitPercent),
+                "memory": server.memory().json(threshold: server.configuration.memoryLimitPercent),
                 "in_flight_requests": .int(status.inFlight), "active_requests": .int(status.active),
                 "queued_requests": .int(status.queued),
                 "max_concurrent_requests": .int(status.models.map(\.maximumActive).max() ?? 0),

@@ -13,7 +13,7 @@ package struct ChatCompletions: Endpoint {
         let model = try server.model(named: body.generation.model)
         let prompt = try await Worker.run { try Prompt.chat(body, for: model) }
         let answers = try Answers.begin(
-            [prompt], body.generation, topLogprobs: body.topLogprobs, model: model, server: server)
+            [prompt], body.generation, topLogprobs: body.topLogprobs, model: model, call: call, server: server)
         let reply = ChatReply(
             created: Int(Date().timeIntervalSince1970), model: model.id, hasLogprobs: body.topLogprobs != nil)
         guard body.generation.streams else {

@@ -21,7 +21,7 @@ package struct Completions: Endpoint {
         if body.generation.maximumTokens == 0 { return echo(before, prompts, body, reply, server) }
 
         let answers = try Answers.begin(
-            prompts, body.generation, topLogprobs: body.topLogprobs, model: model, server: server)
+            prompts, body.generation, topLogprobs: body.topLogprobs, model: model, call: call, server: server)
         guard body.generation.streams else {
             let (whole, usage) = try await answers.collect()
             let list = whole.enumerated().map { index, answer in

@@ -20,7 +20,7 @@ package struct Discovery: Endpoint {
         return .json(
             .object([
                 "schema_version": .string("2026-03-02"), "instance_id": .string("\(machine):\(call.port)"),
-                "continuity": .object(["event_resume_supported": .bool(false)]),
+                "continuity": .object(["event_resume_supported": .bool(true)]),
                 "service": .string("opta-lmx"), "version": .string(server.version),
                 "security_profile": .string(configuration.profile.rawValue),
                 "ready": .bool(!status.models.isEmpty && !server.lifecycle.isDraining),
@@ -38,7 +38,7 @@ package struct Discovery: Endpoint {
                 "client_probe_order": .array(
                     ["/.well-known/opta-lmx", "/v1/discovery", "/healthz", "/v1/models"].map { .string($0) }),
                 "hardware_summary": .object([
-                    "chip": .string(Machine.processor), "memory_gb": .gibibytes(Memory.now.totalBytes), "metal": .bool(false),
+                    "chip": .string(Machine.processor), "memory_gb": .gibibytes(server.memory().totalBytes), "metal": .bool(false),
                 ]),
             ]))
     }

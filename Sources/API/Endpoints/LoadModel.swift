@@ -14,10 +14,7 @@ package struct LoadModel: Endpoint {
         let backend: String?
 
         package init(_ fields: Fields) throws(APIError) {
-            let names = ["model_id", "model", "model_path"]
-            var id: String?
-            for name in names where id == nil { id = try fields.string(name) }
-            self.id = try fields.required("model_id", id)
+            id = try fields.required("model_id", try fields.first(of: ["model_id", "model", "model_path"]))
             wantsDownload = try fields.flag("auto_download") ?? false
             backend = try fields.string("backend")
             if let backend, !["vllm-mlx", "mlx-lm", "mlx", "gguf"].contains(backend) {
@@ -51,14 +48,13 @@ package struct LoadModel: Endpoint {
         if let backend = body.backend, (backend == "gguf") != (entry.format == "gguf") {
             throw APIError.refused("backend", "'\(backend)' does not load a \(entry.format) model")
         }
-        return .json(Self.json(try await server.loads.load(entry)))
+        return .json(Self.json(try await server.loads.load(entry), memory: server.memory().usedBytes))
     }
 
     /// `memory_after_load_gb` is the memory in use on the whole machine, `vram_gb` what the model takes of it.
-    private static func json(_ report: LoadReport) -> JSONValue {
+    private static func json(_ report: LoadReport, memory: Int) -> JSONValue {
         let model = report.model
         let milliseconds = JSONValue.decimal(report.wasLoaded ? nil : (model.loadSeconds * 1000).rounded())
-        let memory = Memory.now.usedBytes
         return .object([
             "success": .bool(true), "status": .string("loaded"), "model_id": .string(model.id), "model": .string(model.id),
             "memory_after_load_gb": .gibibytes(memory), "memory_after_load_bytes": .int(memory),

@@ -13,9 +13,7 @@ package struct UnloadModel: Endpoint {
         let id: String?
 
         package init(_ fields: Fields) throws(APIError) {
-            var id: String?
-            for name in ["model_id", "model", "model_path"] where id == nil { id = try fields.string(name) }
-            self.id = id
+            id = try fields.first(of: ["model_id", "model", "model_path"])
         }
     }
 

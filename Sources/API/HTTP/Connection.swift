@@ -16,6 +16,7 @@ final class Connection: Sendable {
         var since = ContinuousClock.now
         var stalledSince: ContinuousClock.Instant?
         var isGone = false
+        var wasStalled = false
         var onGone: (@Sendable () -> Void)?
 
         mutating func enter(_ phase: Phase) {
@@ -27,6 +28,8 @@ final class Connection: Sendable {
     private let state = Locked(State())
 
     var isGone: Bool { state.withLock { $0.isGone } }
+    /// It was closed because the client took nothing for too long.
+    var wasStalled: Bool { state.withLock { $0.wasStalled } }
 
     // MARK: Told by the socket
 
@@ -57,7 +60,10 @@ final class Connection: Sendable {
     /// Whether the client has kept us waiting for longer than it may.
     func isOverdue(at now: ContinuousClock.Instant = .now) -> Bool {
         state.withLock { state in
-            if let stalled = state.stalledSince, now - stalled > RequestLimits.stalledReader { return true }
+            if let stalled = state.stalledSince, now - stalled > RequestLimits.stalledReader {
+                state.wasStalled = true
+                return true
+            }
             let waited = now - state.since
             return switch state.phase {
             case .waiting(let first): waited > (first ? RequestLimits.headerTime : RequestLimits.idleTime)

@@ -71,18 +71,21 @@ struct Exchange: Sendable {
         case nil:
             try await writer.writeResponse(head)
         case .json(let value, _)?:
-            try await write(value.serialized(), type: "application/json", head, isHead: isHead, writer)
+            try await write(ByteBuffer(string: value.serialized()), type: "application/json", head, isHead: isHead, writer)
         case .text(let text, let type, _)?:
-            try await write(text, type: type, head, isHead: isHead, writer)
+            try await write(ByteBuffer(string: text), type: type, head, isHead: isHead, writer)
+        case .resource(_, _, _, status: 304)?:
+            try await writer.writeResponse(head)
+        case .resource(let bytes, let type, _, _)?:
+            try await write(ByteBuffer(bytes: bytes), type: type, head, isHead: isHead, writer)
         case .events(let stream)?:
             head.headerFields[.contentType] = "text/event-stream; charset=utf-8"
             try await write(stream, head, writer)
         }
     }
 
-    private func write(_ text: String, type: String, _ head: HTTPResponse, isHead: Bool, _ writer: consuming ResponseWriter) async throws {
+    private func write(_ bytes: ByteBuffer, type: String, _ head: HTTPResponse, isHead: Bool, _ writer: consuming ResponseWriter) async throws {
         var head = head
-        let bytes = ByteBuffer(string: text)
         head.headerFields[.contentType] = type
         head.headerFields[.contentLength] = String(bytes.readableBytes)
         if isHead {
@@ -99,6 +102,10 @@ struct Exchange: Sendable {
         for await frame in stream.frames {
             try await body.write(ByteBuffer(string: frame))
             stream.emitter.sent(frame)
+        }
+        if connection.wasStalled {
+            let seconds = RequestLimits.stalledReader.components.seconds
+            dispatcher.server.log(LogLine(.warning, "SSE client disconnected: too slow, took nothing for \(seconds) s"))
         }
         if connection.isGone || stream.emitter.overflowed { throw CancellationError() }
         try await body.finish(nil)

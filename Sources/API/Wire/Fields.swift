@@ -28,6 +28,12 @@ package struct Fields: Sendable {
         }
     }
 
+    /// The string under the first of several names that is there.
+    func first(of keys: [String]) throws(APIError) -> String? {
+        for key in keys { if let text = try string(key) { return text } }
+        return nil
+    }
+
     func flag(_ key: String) throws(APIError) -> Bool? {
         switch self[key] {
         case nil: nil

@@ -20,17 +20,52 @@ extension CatalogueEntry {
     static func backend(ofFormat format: String) -> String { format == "gguf" ? "gguf" : "mlx-lm" }
 
     /// The model as the list of all models on disk shows it.
-    func json(loaded: ServedModel?) -> JSONValue {
+    func json(loaded: ServedModel?, _ condition: ModelCondition) -> JSONValue {
         .object([
             "id": .string(id), "path": .string(path), "loaded": .bool(loaded != nil),
             "vram_gb": .gibibytes(loaded?.memoryBytes), "vram_bytes": .count(loaded?.memoryBytes), "format": .string(format),
-            "quantization": .text(quantization), "size_bytes": .int(sizeBytes),
+            "quantization": .text(quantization), "size_bytes": .int(sizeBytes), "state": .string(condition.word),
+            "progress": .decimal(condition.progress), "reason": .text(condition.reason),
         ])
     }
 
     init(_ info: ModelInfo) {
         self.init(id: info.id, path: info.path, format: info.format, quantization: info.quantization, sizeBytes: info.sizeBytes)
     }
+}
+
+/// What a model in the folders is at this moment.
+enum ModelCondition: Sendable, Equatable {
+    case absent  // from memory
+    case loading(Double)  // the share done, 0…1
+    case ready
+    case draining  // being unloaded; running answers may end
+    case failed(String)  // the last load; why
+
+    init(of id: String, _ status: EngineStatus, _ journal: LoadJournal) {
+        if journal.draining.contains(id) {
+            self = .draining
+        } else if status.models.contains(where: { $0.model.id == id }) {
+            self = .ready
+        } else if let loading = status.loading.first(where: { $0.id == id }) {
+            self = .loading(loading.progress)
+        } else {
+            self = journal.failures[id].map { .failed($0) } ?? .absent
+        }
+    }
+
+    var word: String {
+        switch self {
+        case .absent: "absent"
+        case .loading: "loading"
+        case .ready: "ready"
+        case .draining: "draining"
+        case .failed: "failed"
+        }
+    }
+
+    var progress: Double? { if case .loading(let share) = self { share } else { nil } }
+    var reason: String? { if case .failed(let reason) = self { reason } else { nil } }
 }
 
 extension ModelStatus {

@@ -12,6 +12,7 @@ struct RunningServer: Sendable {
     let port: Int
     let engine: InferenceEngine
     let lines: Lines
+    let hub: EventHub
     var client: LoopbackClient { LoopbackClient(port: port) }
 
     /// The lines for the operator, as they came.
@@ -31,7 +32,8 @@ struct RunningServer: Sendable {
     static func run(
         _ script: Script = Script(), models: [String] = ["tiny"], disk: [String] = [], template: String? = Script.template,
         options: EngineOptions = EngineOptions(), configuration: Configuration = Configuration(),
-        loader: ModelLoader? = nil, _ body: @Sendable @escaping (RunningServer) async throws -> Void
+        closures: Closures = Closures(), memory: (@Sendable () -> Memory)? = nil, loader: ModelLoader? = nil,
+        _ body: @Sendable @escaping (RunningServer) async throws -> Void
     ) async throws {
         var configuration = configuration
         configuration.port = 0
@@ -42,10 +44,12 @@ struct RunningServer: Sendable {
         let lines = Lines()
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let context = ServerContext(
+        var context = ServerContext(
             engine: engine, configuration: configuration, version: "0.0.0-test", models: [],
             loader: loader ?? { entry, _ in try script.loaded(entry.id, template: template) },
-            catalogue: { entries }, log: { lines.add($0) }, logger: logger)
+            catalogue: { entries }, closures: closures, log: { lines.add($0) }, logger: logger)
+        // A busy machine's own memory is no part of a test.
+        context.memory = memory ?? { Memory(totalBytes: 64 << 30, availableBytes: 32 << 30) }
         for id in models { _ = try await engine.load(id) { _ in try script.loaded(id, template: template) } }
 
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
@@ -59,7 +63,8 @@ struct RunningServer: Sendable {
             try await running.value
             throw ClientFailure(description: "the server ended at once")
         }
-        let result = await Result { try await body(RunningServer(port: port, engine: engine, lines: lines)) }
+        let hub = context.events
+        let result = await Result { try await body(RunningServer(port: port, engine: engine, lines: lines, hub: hub)) }
         running.cancel()
         _ = await running.result
         await engine.drain(grace: .zero)
@@ -135,6 +140,13 @@ extension JSONValue {
         if case .array(let list) = self, list.indices.contains(index) { list[index] } else { nil }
     }
     var string: String? { if case .string(let text) = self { text } else { nil } }
+    var number: Double? {
+        switch self {
+        case .int(let number): Double(number)
+        case .float(let number): number
+        default: nil
+        }
+    }
     var int: Int? { if case .int(let number) = self { number } else { nil } }
     var bool: Bool? { if case .bool(let flag) = self { flag } else { nil } }
     var count: Int { if case .array(let list) = self { list.count } else { 0 } }

@@ -39,9 +39,9 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let folders = folders.models
         let compute = compute
-        let entries = try models.map { try Self.entry(at: folders.path(of: $0)) }
+        let served = ServedFolders(folders.models, compute)
+        let entries = try models.map { try ServedFolders.entry(at: folders.models.path(of: $0)) }
         var options = EngineOptions()
         options.contextLength = context
         options.parallel = parallel
@@ -50,7 +50,7 @@ struct Serve: AsyncParsableCommand {
         let context = ServerContext(
             engine: InferenceEngine(options: options), configuration: try configuration(), version: Version.text, models: entries,
             loader: { entry, progress in try Composition.load(entry.path, id: entry.id, options: compute, progress: progress) },
-            catalogue: { folders.entries().map(Self.listing) },
+            catalogue: { served.entries() }, closures: served.closures,
             log: { Terminal.write($0.description + "\n") },
             logger: Logger(label: "lmx") { _ in StreamLogHandler.standardError(label: "lmx") })
         try await Server(context, onListening: { Self.greet(port: $0, host: context.configuration.host, model: entries.first?.id) })
@@ -70,22 +70,6 @@ struct Serve: AsyncParsableCommand {
         configuration.adminKey = try adminKeyFile.map { try Configuration.key(inFile: $0) }
         configuration.clientKey = try apiKeyFile.map { try Configuration.key(inFile: $0) }
         return configuration
-    }
-
-    /// A model in the folders. What cannot be opened is listed too, so that loading it says why.
-    private static func listing(_ found: ModelFolders.Entry) -> CatalogueEntry {
-        if let entry = try? entry(at: found.path) { return entry }
-        let format = found.path.hasSuffix(".gguf") ? "gguf" : "safetensors"
-        return CatalogueEntry(id: found.id, path: found.path, format: format, quantization: nil, sizeBytes: found.sizeBytes)
-    }
-
-    /// A model that opens, as the catalogue lists it.
-    private static func entry(at path: String) throws -> CatalogueEntry {
-        let id = ModelFolders.id(of: path) ?? (path as NSString).lastPathComponent
-        let source = try ModelSources.open(path)
-        return CatalogueEntry(
-            id: id, path: path, format: formatWord(of: source), quantization: quantizationLabel(of: source),
-            sizeBytes: ModelFolders.size(of: path))
     }
 
     private static func greet(port: Int, host: String?, model: String?) {

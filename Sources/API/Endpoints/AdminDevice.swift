@@ -1,0 +1,27 @@
+import Weights
+
+/// `GET /admin/device`: what this machine is.
+package struct AdminDevice: Endpoint {
+    package static let method = Method.get
+    package static let path: RoutePattern = "/admin/device"
+    package static let access = Access.admin
+    package init() {}
+
+    package func answer(_ call: Call, _ body: NoBody, _ server: ServerContext) -> Reply {
+        let memory = JSONValue.gibibytes(server.memory().totalBytes)
+        let (name, chip) = (JSONValue.string(Machine.name), JSONValue.string(Machine.processor))
+        let role = JSONValue.string("inference_server")
+        return .json(
+            .object([
+                "hardware": .object([
+                    "hostname": name, "chip_name": chip, "architecture": .string(Machine.architecture), "memory_gb": memory,
+                    "max_working_set_gb": memory, "cpu_cores": .int(Machine.processors), "metal_available": .bool(false),
+                    "gpu_family": .null,
+                ]),
+                "identity": .object(["name": name, "purpose": .null, "role": role]),
+                "chip": chip, "memory_gb": memory, "hostname": name, "name": name, "purpose": .null, "role": role,
+                "os_version": .string(Machine.system), "cpu_cores": .int(Machine.processors),
+                "architecture": .string(Machine.architecture),
+            ]))
+    }
+}
