@@ -99,7 +99,7 @@ extension KernelTests {
             let sum = weights.reduce(0, +)
             var result = [Double](repeating: 0, count: of.valueSize)
             for (at, weight) in zip(first...position, weights) {
-                for (d, value) in row(sequence.values, at, of.valueSize, block: of.valueSize).enumerated() {
+                for (d, value) in row(sequence.values, at, of.valueSize, block: 64).enumerated() {
                     result[d] += weight / sum * value
                 }
             }

@@ -52,6 +52,7 @@ enum {
     CK_SPAN_BLOCKS = 4,  // blocks merge into spans of 512 positions, spans into the result: the unit of splitting
     CK_QUERIES = 12,     // most queries in a tile, on any instruction set
     CK_CHUNK = 32,       // numbers of a query, or its weights of a page, that stand together in a tile
+    CK_VALUE_CHUNK = 64,  // bytes of a value that share a scale
 };
 
 /// Stands for "no score yet": finite, so that differences are, and below every real score.
@@ -86,12 +87,13 @@ typedef struct ck_partial {
 /// Values are padded to whole vectors of 16 in a page.
 static inline int32_t ck_padded(int32_t size) { return (size + 15) & ~15; }
 static inline int32_t ck_chunks(int32_t size) { return (size + CK_CHUNK - 1) / CK_CHUNK; }
+static inline int32_t ck_value_chunks(int32_t size) { return (size + CK_VALUE_CHUNK - 1) / CK_VALUE_CHUNK; }
 
 /// One head of a page: keys, then values. Positions of numbers lie side by side, bytes in fours, as products want them:
 ///
 ///     f16, f32   keys [key_size][32 tokens]                                  values [32 tokens][padded value_size]
 ///     bytes      keys [key_size / 32] of { codes [8][32 tokens][4], scales f16 [32 tokens] }
-///                values codes [8][padded value_size][4 tokens], scales f16 [32 tokens]
+///                values codes [8][padded value_size][4 tokens], scales f16 [value_size / 64][32 tokens]
 ///
 /// A byte is the number / scale, of keys + 128.
 enum { CK_KEY_CHUNK_BYTES = CK_CHUNK * CK_PAGE_TOKENS + 2 * CK_PAGE_TOKENS };
@@ -101,7 +103,8 @@ static inline size_t ck_keys_bytes(uint8_t type, int32_t key_size) {
 }
 static inline size_t ck_head_bytes(uint8_t type, int32_t key_size, int32_t value_size) {
     size_t values = (size_t)CK_PAGE_TOKENS * ck_padded(value_size);
-    if (type == CK_CACHE_Q8) return ck_keys_bytes(type, key_size) + values + 2 * CK_PAGE_TOKENS;
+    if (type == CK_CACHE_Q8)
+        return ck_keys_bytes(type, key_size) + values + (size_t)ck_value_chunks(value_size) * 2 * CK_PAGE_TOKENS;
     return ck_keys_bytes(type, key_size) + values * (type == CK_CACHE_F16 ? 2 : 4);
 }
 static inline uint8_t *ck_cache_head(const ck_cache_layer *layer, int32_t page, int32_t head) {

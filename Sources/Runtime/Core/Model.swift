@@ -5,7 +5,7 @@ public import Weights
 public enum CacheFormat: String, Sendable, CaseIterable {
     /// Half precision.
     case f16
-    /// Signed bytes, with a half-precision scale for every 32 numbers of a key and for every value: a little more than
+    /// Signed bytes, with a half-precision scale for every 32 numbers of a key and 64 of a value: a little more than
     /// half the memory, and faster the longer the sequence.
     case q8
 }

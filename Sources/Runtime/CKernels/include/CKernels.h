@@ -137,7 +137,7 @@ void ck_join(ck_team *team, float *y, int64_t rows, int64_t width, const float *
 // ------------------------------------------------------------------------------------------------------ attention
 
 enum { CK_PAGE_TOKENS = 32 };
-/// Q8: signed bytes, a half-precision scale for every position and 32 numbers of a key, and for every position's value.
+/// Q8: signed bytes, a half-precision scale for every position and 32 numbers of a key or 64 of a value.
 enum ck_cache { CK_CACHE_F16, CK_CACHE_F32, CK_CACHE_Q8 };
 
 /// A sequence's part of a batch: `tokens` consecutive rows, the first at `position`; page i of the table holds its

@@ -160,6 +160,38 @@ INLINE void score_bytes(const ck_query_tile *tile, const uint8_t *keys, const ui
             k_store_part(scores + query * CK_CHUNK + first + LANES * i, totals[query * wide + i], LANES);
 }
 
+/// The weights of all queries, times the values' scales, in two planes; factors[query] is the unit of the lower.
+INLINE void split_weights(const ck_query_tile *tile, int first_page, int end_page, size_t scales_at, const int count, float *factors) {
+    float scaled[CK_BLOCK_PAGES * CK_QUERIES * CK_CHUNK];
+    v16 most[CK_QUERIES];
+    for (int query = 0; query < count; query++) most[query] = v_zero();
+    for (int page = first_page; page < end_page; page++) {
+        const uint8_t *scales = tile->pages[page] + scales_at;
+        v16 scale[2] = {v_load_f16(scales), v_load_f16(scales + CK_PAGE_TOKENS)};
+        for (int query = 0; query < count; query++)
+#pragma clang loop unroll(full)
+            for (int i = 0; i < 2; i++) {  // unwritten positions have no weight and may hold anything
+                v16 weight = v_load(tile->scores + (page * count + query) * CK_CHUNK + 16 * i);
+                weight = v_zero_below(weight, 0x1p-126f, v_mul(weight, scale[i]));
+                most[query] = v_max(most[query], weight);
+                v_store(scaled + (page * count + query) * CK_CHUNK + 16 * i, weight);
+            }
+    }
+    for (int query = 0; query < count; query++) {
+        float amax = v_fold_max(most[query]);
+        amax = amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX;
+        factors[query] = amax / CK_PLANES;
+        most[query] = v_set(CK_PLANES / amax);
+    }
+    for (int page = first_page; page < end_page; page++)
+        for (int query = 0; query < count; query++) {
+            const float *weights = scaled + (page * count + query) * CK_CHUNK;
+            uint8_t *planes = tile->weights + (page * count + query) * 2 * CK_CHUNK;
+            v_store_weights(planes, planes + CK_CHUNK, v_mul(v_load(weights), most[query]));
+            v_store_weights(planes + 16, planes + CK_CHUNK + 16, v_mul(v_load(weights + 16), most[query]));
+        }
+}
+
 /// Weighted values i ..< i + LANES wide of all queries. Weights outside the window are 0, so whole pages may be read.
 INLINE void weigh_bytes(const ck_query_tile *tile, int first_page, int end_page, int i, const float *factors,
                         const int count, const int wide, float *values) {
@@ -234,51 +266,35 @@ INLINE void attend_block(const ck_query_tile *tile, int64_t block, const ck_part
     }
 
     // One thing for all queries before the next: what a query waits for, others fill.
-    v16 sum[CK_QUERIES], most[CK_QUERIES];
+    v16 sum[CK_QUERIES];
     for (int query = 0; query < count; query++) partial->maximum[query] = v_fold_max(maximum[query]);
     for (int query = 0; query < count; query++) {
         const v16 highest = v_set(partial->maximum[query]);
-        v16 total = v_zero(), largest = v_zero();
+        v16 total = v_zero();
         for (int page = first_page; page < end_page; page++) {
             float *scores = tile->scores + (page * count + query) * CK_CHUNK;
-            const uint8_t *scales = tile->pages[page] + all - 2 * CK_PAGE_TOKENS;
 #pragma clang loop unroll(full)
             for (int i = 0; i < CK_PAGE_TOKENS; i += 16) {
-                v16 below = v_sub(v_load(scores + i), highest), weight = v_exp(below);
+                v16 weight = v_exp(v_sub(v_load(scores + i), highest));
                 total = v_add(total, weight);
-                if (bytes) {  // the value's scale goes into its weight; unwritten positions may hold anything
-                    weight = v_zero_below(below, CK_EXP_LOWEST, v_mul(weight, v_load_f16(scales + 2 * i)));
-                    largest = v_max(largest, weight);
-                }
                 v_store(scores + i, weight);
             }
         }
         sum[query] = total;
-        most[query] = largest;
     }
-    float factors[CK_QUERIES];
-    for (int query = 0; query < count; query++) {
-        partial->sum[query] = v_fold(sum[query]);
-        if (!bytes) continue;
-        const float amax = v_fold_max(most[query]);
-        factors[query] = (amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX) / CK_PLANES;
-        most[query] = v_set(CK_PLANES / (amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX));
-    }
-    for (int page = first_page; bytes && page < end_page; page++)
-        for (int query = 0; query < count; query++) {
-            const float *scores = tile->scores + (page * count + query) * CK_CHUNK;
-            uint8_t *planes = tile->weights + (page * count + query) * 2 * CK_CHUNK;
-            for (int i = 0; i < CK_PAGE_TOKENS; i += 16)
-                v_store_weights(planes + i, planes + CK_CHUNK + i, v_mul(v_load(scores + i), most[query]));
-        }
+    for (int query = 0; query < count; query++) partial->sum[query] = v_fold(sum[query]);
 
     int i = 0;
     if (bytes) {
-        const int wide = BYTES_WIDE(count);
-        for (; i + LANES * wide <= padded; i += LANES * wide)
-            weigh_bytes(tile, first_page, end_page, i, factors, count, wide, partial->values);
-        for (; i < padded; i += LANES)
-            weigh_bytes(tile, first_page, end_page, i, factors, count, 1, partial->values);
+        for (int chunk = 0; chunk < ck_value_chunks(tile->value_size); chunk++) {
+            const int wide = BYTES_WIDE(count), end = i + CK_VALUE_CHUNK < padded ? i + CK_VALUE_CHUNK : padded;
+            float factors[CK_QUERIES];
+            split_weights(tile, first_page, end_page, keys + (size_t)CK_PAGE_TOKENS * (size_t)(padded + 2 * chunk), count, factors);
+            for (; i + LANES * wide <= end; i += LANES * wide)
+                weigh_bytes(tile, first_page, end_page, i, factors, count, wide, partial->values);
+            for (; i < end; i += LANES)
+                weigh_bytes(tile, first_page, end_page, i, factors, count, 1, partial->values);
+        }
     } else {
         for (; i + 16 * WIDE <= padded; i += 16 * WIDE)
             weigh_numbers(tile, (int)from, (int)to, i, type, count, WIDE, partial->values);

@@ -79,14 +79,14 @@ static void store_key_bytes(const store_job *job, const float *key, uint8_t *to,
 
 /// Four positions share a word: each writes its byte, value by value.
 static void store_value_bytes(const store_job *job, const float *value, uint8_t *to, int32_t slot) {
-    enum { MOST = 4096 + 16 };
     int32_t size = job->layer->value_size, padded = ck_padded(size);
-    int8_t bytes[MOST];
-    memset(bytes + padded - 16, 0, 16);
-    uint16_t scale = job->table->narrow(value, size, bytes);
-    uint8_t *place = to + slot / 4 * 4 * padded + slot % 4;
-    for (int32_t d = 0; d < padded; d++) place[4 * d] = (uint8_t)bytes[d];
-    memcpy(to + CK_PAGE_TOKENS * padded + 2 * slot, &scale, 2);
+    uint8_t *place = to + slot / 4 * 4 * padded + slot % 4, *scales = to + CK_PAGE_TOKENS * padded + 2 * slot;
+    for (int32_t from = 0; from < size; from += CK_VALUE_CHUNK, scales += 2 * CK_PAGE_TOKENS) {
+        int8_t bytes[CK_VALUE_CHUNK] = {0};
+        uint16_t scale = job->table->narrow(value + from, size - from < CK_VALUE_CHUNK ? size - from : CK_VALUE_CHUNK, bytes);
+        for (int32_t d = from; d < padded && d < from + CK_VALUE_CHUNK; d++) place[4 * d] = (uint8_t)bytes[d - from];
+        memcpy(scales, &scale, 2);
+    }
 }
 
 /// Members take heads of pages, so that no two write to one cache line.

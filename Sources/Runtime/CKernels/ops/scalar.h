@@ -188,21 +188,24 @@ static void scalar_values(const ck_query_tile *tile, const float *weights, int32
                 values[d] = fmaf(weights[i], cached(tile->type, tile->pages[i / CK_PAGE_TOKENS] + at, (int64_t)(i % CK_PAGE_TOKENS) * padded + d), values[d]);
         return;
     }
-    float scaled[CK_BLOCK_TOKENS], amax = 0;
-    for (int32_t i = from; i < to; i++) {
-        scaled[i] = weights[i] * cached(CK_CACHE_F16, tile->pages[i / CK_PAGE_TOKENS] + at + CK_PAGE_TOKENS * (size_t)padded, i % CK_PAGE_TOKENS);
-        amax = amax > scaled[i] ? amax : scaled[i];
-    }
-    amax = amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX;
-    int32_t whole[CK_BLOCK_TOKENS];
-    for (int32_t i = from; i < to; i++) whole[i] = (int32_t)rintf(scaled[i] * (CK_PLANES / amax));
-    for (int32_t d = 0; d < tile->value_size; d++) {
-        int32_t sum = 0;
+    for (int32_t chunk = 0; chunk < ck_value_chunks(tile->value_size); chunk++) {
+        const size_t scales = at + CK_PAGE_TOKENS * (size_t)(padded + 2 * chunk);
+        float scaled[CK_BLOCK_TOKENS], amax = 0;
         for (int32_t i = from; i < to; i++) {
-            int32_t slot = i % CK_PAGE_TOKENS;
-            sum += whole[i] * ((const int8_t *)tile->pages[i / CK_PAGE_TOKENS] + at)[(slot / 4 * padded + d) * 4 + slot % 4];
+            scaled[i] = weights[i] * cached(CK_CACHE_F16, tile->pages[i / CK_PAGE_TOKENS] + scales, i % CK_PAGE_TOKENS);
+            amax = amax > scaled[i] ? amax : scaled[i];
         }
-        values[d] = (float)sum * (amax / CK_PLANES);
+        amax = amax > CK_SMALLEST_AMAX ? amax : CK_SMALLEST_AMAX;
+        int32_t whole[CK_BLOCK_TOKENS];
+        for (int32_t i = from; i < to; i++) whole[i] = (int32_t)rintf(scaled[i] * (CK_PLANES / amax));
+        for (int32_t d = chunk * CK_VALUE_CHUNK; d < tile->value_size && d < (chunk + 1) * CK_VALUE_CHUNK; d++) {
+            int32_t sum = 0;
+            for (int32_t i = from; i < to; i++) {
+                int32_t slot = i % CK_PAGE_TOKENS;
+                sum += whole[i] * ((const int8_t *)tile->pages[i / CK_PAGE_TOKENS] + at)[(slot / 4 * padded + d) * 4 + slot % 4];
+            }
+            values[d] = (float)sum * (amax / CK_PLANES);
+        }
     }
 }
 
