@@ -6,15 +6,20 @@ extension ck_stored {
     package init?(_ format: any QuantFormat) {
         switch format {
         case is Dense: self = CK_STORED_NUMBERS
-        case is Q4_0: self = CK_STORED_Q4_0
+        case is Q4_0, is IQ4_NL: self = CK_STORED_Q4_0
         case is Q4_1: self = CK_STORED_Q4_1
         case is Q5_0: self = CK_STORED_Q5_0
         case is Q5_1: self = CK_STORED_Q5_1
         case is Q8_0: self = CK_STORED_Q8_0
+        case is MXFP4: self = CK_STORED_MXFP4
+        case is Q2_K: self = CK_STORED_Q2_K
+        case is Q3_K: self = CK_STORED_Q3_K
         case is Q4_K: self = CK_STORED_Q4_K
         case is Q5_K: self = CK_STORED_Q5_K
         case is Q6_K: self = CK_STORED_Q6_K
+        case is IQ4_XS: self = CK_STORED_IQ4_XS
         case is Affine: self = CK_STORED_AFFINE
+        case let floats as MLXFloat4 where floats.mode == .mxfp4: self = CK_STORED_AFFINE
         default: return nil
         }
     }

@@ -74,19 +74,19 @@ typedef struct ck_rows {
 size_t ck_panel_bytes(const ck_form *form, int64_t columns);
 void ck_pack_panel(const ck_form *form, int64_t columns, int rows, const ck_rows *source, void *panel);
 
-/// Stored formats that become panels in one pass: plain numbers, ggml's blocks, and MLX's affine codes, whose width is the
-/// form's and whose scales and offsets lie apart.
+/// Stored formats that become panels in one pass: plain numbers, ggml's blocks (IQ4_NL lies as Q4_0 does), and MLX's codes,
+/// whose width is the form's and whose scales and offsets lie apart.
 enum ck_stored {
     CK_STORED_NUMBERS,
-    CK_STORED_Q4_0, CK_STORED_Q4_1, CK_STORED_Q5_0, CK_STORED_Q5_1, CK_STORED_Q8_0,
-    CK_STORED_Q4_K, CK_STORED_Q5_K, CK_STORED_Q6_K,
+    CK_STORED_Q4_0, CK_STORED_Q4_1, CK_STORED_Q5_0, CK_STORED_Q5_1, CK_STORED_Q8_0, CK_STORED_MXFP4,
+    CK_STORED_Q2_K, CK_STORED_Q3_K, CK_STORED_Q4_K, CK_STORED_Q5_K, CK_STORED_Q6_K, CK_STORED_IQ4_XS,
     CK_STORED_AFFINE,
 };
 /// Sixteen rows as a file has them, at any alignment.
 typedef struct ck_stored_rows {
     const uint8_t *codes[CK_PANEL_ROWS];  // or whole blocks, or numbers
-    const uint8_t *scales[CK_PANEL_ROWS], *offsets[CK_PANEL_ROWS];  // affine only
-    int32_t group;        // affine only: columns that share a stored scale
+    const uint8_t *scales[CK_PANEL_ROWS], *offsets[CK_PANEL_ROWS];  // MLX only
+    int32_t group;        // MLX only: columns that share a stored scale
     const uint8_t *next;  // NULL, or as many bytes as the rows have, that are fetched meanwhile
 } ck_stored_rows;
 /// The same panel as unpacking and ck_pack_panel give. The form's group may be a multiple of the stored one, which takes the

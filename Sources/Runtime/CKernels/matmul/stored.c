@@ -16,6 +16,10 @@ CK_INLINE block_shape shape_of(const enum ck_stored stored, const int bits) {
     case CK_STORED_Q4_K: return (block_shape){256, 144, 0, 2};
     case CK_STORED_Q5_K: return (block_shape){256, 176, 0, 2};
     case CK_STORED_Q6_K: return (block_shape){256, 210, 208, 0};
+    case CK_STORED_Q2_K: return (block_shape){256, 84, 80, 82};
+    case CK_STORED_Q3_K: return (block_shape){256, 110, 108, 0};
+    case CK_STORED_IQ4_XS: return (block_shape){256, 136, 0, 0};
+    case CK_STORED_MXFP4: return (block_shape){32, 17, 0, 0};
     default: return (block_shape){32, 4 * bits, 0, 0};  // affine
     }
 }
@@ -44,6 +48,8 @@ CK_INLINE ck_unit_row read_unit(const enum ck_stored stored, const int bits, con
     switch (stored) {
     case CK_STORED_Q4_0: return (ck_unit_row){.low = ck_load(block + 2)};
     case CK_STORED_Q4_1: return (ck_unit_row){.low = ck_load(block + 4)};
+    case CK_STORED_MXFP4: return (ck_unit_row){.low = ck_load(block + 1)};
+    case CK_STORED_IQ4_XS: return (ck_unit_row){.low = ck_load(block + 8 + unit * 16)};
     case CK_STORED_Q5_0:
     case CK_STORED_Q5_1: {
         const uint8_t *at = block + (stored == CK_STORED_Q5_0 ? 2 : 4);
@@ -72,6 +78,17 @@ CK_INLINE ck_unit_row read_unit(const enum ck_stored stored, const int bits, con
         }
         return row;
     }
+    case CK_STORED_Q2_K:
+    case CK_STORED_Q3_K: {  // 32 bytes hold four units, one in each pair of bits
+        const uint8_t *at = block + (stored == CK_STORED_Q2_K ? 16 : 32) + unit / 4 * 32;
+        const uint8_t up = (uint8_t)(unit % 4 * 2);
+        ck_unit_row row = {.first = ck_load(at) >> up & 3, .second = ck_load(at + 16) >> up & 3};
+        if (stored == CK_STORED_Q3_K) {
+            row.first |= (ck_load(block) >> (uint8_t)unit & 1) << 2;
+            row.second |= (ck_load(block + 16) >> (uint8_t)unit & 1) << 2;
+        }
+        return row;
+    }
     default: {  // Q6_K: a quarter of 128 columns is a unit
         const uint8_t *low = block + unit / 4 * 64 + unit % 2 * 32, *high = block + 128 + unit / 4 * 32;
         ck_bytes first = ck_load(low), second = ck_load(low + 16);
@@ -82,13 +99,29 @@ CK_INLINE ck_unit_row read_unit(const enum ck_stored stored, const int bits, con
     }
 }
 
-/// The sixteen small scales of 256 columns: Q4_K and Q5_K have eight of them and eight offsets.
-CK_INLINE ck_bytes read_small_scales(const enum ck_stored stored, const uint8_t *block) {
-    if (stored == CK_STORED_Q6_K) return ck_load(block + 192);
-    uint32_t a = ck_word(block + 4), b = ck_word(block + 8), c = ck_word(block + 12);
-    ck_words all = {a & 0x3f3f3f3f, (c & 0x0f0f0f0f) | (a >> 6 & 0x03030303) << 4, b & 0x3f3f3f3f,
-                    (c >> 4 & 0x0f0f0f0f) | (b >> 6 & 0x03030303) << 4};
-    return (ck_bytes)all;
+/// The small scales of 256 columns, then their offsets, as they follow each other in a record: up to sixteen of both, or
+/// sixteen of either.
+CK_INLINE ck_bytes read_small_scales(const enum ck_stored stored, const uint8_t *block, const bool offsets) {
+    switch (stored) {
+    case CK_STORED_Q6_K: return ck_load(block + 192);
+    case CK_STORED_Q2_K: return offsets ? ck_load(block) >> 4 : ck_load(block) & 15;
+    case CK_STORED_Q3_K: {
+        uint32_t a = ck_word(block + 96), b = ck_word(block + 100), top = ck_word(block + 104);
+        ck_words all = {(a & 0x0f0f0f0f) | (top & 0x03030303) << 4, (b & 0x0f0f0f0f) | (top >> 2 & 0x03030303) << 4,
+                        (a >> 4 & 0x0f0f0f0f) | (top >> 4 & 0x03030303) << 4, (b >> 4 & 0x0f0f0f0f) | (top >> 6 & 0x03030303) << 4};
+        return (ck_bytes)all - 32;
+    }
+    case CK_STORED_IQ4_XS: {
+        uint64_t eight[2] = {spread_codes(block + 4, 4) | spread_codes(block + 2, 2) << 4, 0};
+        return ck_load(eight) - 32;
+    }
+    default: {  // Q4_K, Q5_K
+        uint32_t a = ck_word(block + 4), b = ck_word(block + 8), c = ck_word(block + 12);
+        ck_words all = {a & 0x3f3f3f3f, (c & 0x0f0f0f0f) | (a >> 6 & 0x03030303) << 4, b & 0x3f3f3f3f,
+                        (c >> 4 & 0x0f0f0f0f) | (b >> 6 & 0x03030303) << 4};
+        return (ck_bytes)all;
+    }
+    }
 }
 
 CK_INLINE void copy_number(uint8_t *to, const uint8_t *from, const size_t width) {
@@ -96,8 +129,8 @@ CK_INLINE void copy_number(uint8_t *to, const uint8_t *from, const size_t width)
 }
 
 /// Scales, and offsets where the form has them, of one group of all rows.
-CK_INLINE void put_flat(const ck_form *form, const enum ck_stored stored, const int bits, const ck_stored_rows *rows, int64_t group,
-                        int64_t block, const size_t width, uint8_t *record) {
+CK_INLINE void put_flat(const ck_form *form, const enum ck_stored stored, const int bits, const ck_stored_rows *rows,
+                        int64_t group, int64_t block, const size_t width, uint8_t *record) {
     const block_shape shape = shape_of(stored, bits);
     const bool is_affine = stored == CK_STORED_AFFINE;
     for (int row = 0; row < CK_PANEL_ROWS; row++) {
@@ -109,19 +142,23 @@ CK_INLINE void put_flat(const ck_form *form, const enum ck_stored stored, const 
     }
 }
 
-CK_INLINE void put_two_level(const ck_form *form, const enum ck_stored stored, const int bits, const ck_stored_rows *rows, int64_t block,
-                             uint8_t *record) {
+CK_INLINE void put_two_level(const ck_form *form, const enum ck_stored stored, const int bits, const ck_stored_rows *rows,
+                             int64_t block, uint8_t *record) {
     const block_shape shape = shape_of(stored, bits);
-    ck_bytes small[16];
     for (int row = 0; row < CK_PANEL_ROWS; row++) {
         const uint8_t *at = rows->codes[row] + block * shape.bytes;
         copy_number(record + 2 * row, at + shape.scale, 2);
         if (form->has_offset) copy_number(record + 32 + 2 * row, at + shape.offset, 2);
-        small[row] = read_small_scales(stored, at);
     }
-    ck_bytes columns[16];
-    ck_transpose_bytes(small, columns);
-    for (int i = 0; i < 16; i++) ck_store(record + (form->has_offset ? 64 : 32) + 16 * i, columns[i]);
+    record += form->has_offset ? 64 : 32;
+    const int count = stored == CK_STORED_IQ4_XS ? 8 : stored == CK_STORED_Q2_K ? 32 : 16;
+    for (int first = 0; first < count; first += 16) {
+        ck_bytes small[16], columns[16];
+        for (int row = 0; row < CK_PANEL_ROWS; row++)
+            small[row] = read_small_scales(stored, rows->codes[row] + block * shape.bytes, first > 0);
+        ck_transpose_bytes(small, columns);
+        for (int i = 0; i < 16 && first + i < count; i++) ck_store(record + 16 * (first + i), columns[i]);
+    }
 }
 
 /// As much of the next panel's rows, in the order of memory, as is read of these.
@@ -208,7 +245,15 @@ void ck_pack_stored(enum ck_stored stored, const ck_form *form, int64_t columns,
     case CK_STORED_Q4_K: PACK(CK_STORED_Q4_K, 4, 2); break;
     case CK_STORED_Q5_K: PACK(CK_STORED_Q5_K, 5, 2); break;
     case CK_STORED_Q6_K: PACK(CK_STORED_Q6_K, 6, 2); break;
+    case CK_STORED_Q2_K: PACK(CK_STORED_Q2_K, 2, 2); break;
+    case CK_STORED_Q3_K: PACK(CK_STORED_Q3_K, 3, 2); break;
+    case CK_STORED_IQ4_XS: PACK(CK_STORED_IQ4_XS, 4, 2); break;
+    case CK_STORED_MXFP4: PACK(CK_STORED_MXFP4, 4, 1); break;
     case CK_STORED_AFFINE:
+        if (ck_number_bytes(form->scales) == 1) {  // MLX's floats of four bits
+            PACK(CK_STORED_AFFINE, 4, 1);
+            break;
+        }
         switch (form->code_bits) {
             PACK_AFFINE(2) PACK_AFFINE(3) PACK_AFFINE(4) PACK_AFFINE(5) PACK_AFFINE(6) PACK_AFFINE(8)
         }
