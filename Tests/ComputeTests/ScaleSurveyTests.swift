@@ -133,9 +133,9 @@ import Weights
     }
 
     /// ggml's blocks of the same codes, made from an affine checkpoint.
-    private static func blocks(_ source: MemorySource, _ format: any QuantFormat, _ pack: (_ codes: [UInt8], _ scale: [UInt8], _ offset: [UInt8]) -> [UInt8])
-        -> MemorySource
-    {
+    private static func blocks(
+        _ source: MemorySource, _ format: any QuantFormat, _ pack: (_ codes: [UInt8], _ scale: [UInt8], _ offset: [UInt8]) -> [UInt8]
+    ) -> MemorySource {
         var moved = source
         for (name, record) in source.records where record.format is Affine {
             guard let affine = record.format as? Affine else { continue }
@@ -165,18 +165,18 @@ import Weights
         let eight = try #require(Affine.make(bits: 8, group: group, scale: .f16))
 
         let centred = Self.model(four, .centred, run: 1)
-        let asQ4_0 = Self.blocks(centred, Q4_0()) { codes, scale, _ in scale + Self.nibbles(codes) }
-        #expect(try Self.executed(asQ4_0) == ["4-bit codes, groups of \(group), f16 scales"])
-        #expect(try Self.logits(centred) == Self.logits(asQ4_0))
+        let inBlocks = Self.blocks(centred, Q4_0()) { codes, scale, _ in scale + Self.nibbles(codes) }
+        #expect(try Self.executed(inBlocks) == ["4-bit codes, groups of \(group), f16 scales"])
+        #expect(try Self.logits(centred) == Self.logits(inBlocks))
 
         let shifted = Self.model(four, .any, run: 1)
-        let asQ4_1 = Self.blocks(shifted, Q4_1()) { codes, scale, offset in scale + offset + Self.nibbles(codes) }
-        #expect(try Self.executed(asQ4_1) == ["4-bit codes, groups of \(group), f16 scales and offsets"])
-        #expect(try Self.logits(shifted) == Self.logits(asQ4_1))
+        let shiftedInBlocks = Self.blocks(shifted, Q4_1()) { codes, scale, offset in scale + offset + Self.nibbles(codes) }
+        #expect(try Self.executed(shiftedInBlocks) == ["4-bit codes, groups of \(group), f16 scales and offsets"])
+        #expect(try Self.logits(shifted) == Self.logits(shiftedInBlocks))
 
         let bytes = Self.model(eight, .centred, run: 1)
-        let asQ8_0 = Self.blocks(bytes, Q8_0()) { codes, scale, _ in scale + codes.map { $0 ^ 0x80 } }
-        #expect(try Self.executed(asQ8_0) == ["8-bit codes, groups of \(group), f16 scales"])
-        #expect(try Self.logits(bytes) == Self.logits(asQ8_0))
+        let bytesInBlocks = Self.blocks(bytes, Q8_0()) { codes, scale, _ in scale + codes.map { $0 ^ 0x80 } }
+        #expect(try Self.executed(bytesInBlocks) == ["8-bit codes, groups of \(group), f16 scales"])
+        #expect(try Self.logits(bytes) == Self.logits(bytesInBlocks))
     }
 }
