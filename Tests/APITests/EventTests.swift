@@ -59,9 +59,20 @@ import Weights
             let completed = frames.last?.data
             #expect(completed?["model_id"]?.string == "tiny" && completed?["tokens"]?.int == 101)
             #expect(completed?["stream"]?.bool == false && completed?["latency_ms"] != nil)
-            let after = try await reader.collect { $0.type == "throughput" && $0.data["active_requests"]?.int == 0 }
-            #expect(after.last?.data["tokens_per_second"]?.number == 0)
+            let after = try await reader.collect { $0.type == "throughput" && $0.data["tokens_per_second"]?.number == 0 }
+            #expect(after.last?.data["active_requests"]?.int == 0)
             #expect(try await answer.status == 200)
+        }
+    }
+
+    @Test func anAnswerThatIsShorterThanAPulseIsToldToo() async throws {
+        var slow = Self.quick
+        slow.pulse = .milliseconds(300)
+        try await RunningServer.run(Script("ab"), configuration: slow) { server in
+            let reader = try await server.events()
+            #expect(try await server.post("/v1/chat/completions", ChatTests.body()).status == 200)
+            let frames = try await reader.collect { $0.type == "throughput" }
+            #expect((frames.last?.data["tokens_per_second"]?.number ?? 0) > 0)
         }
     }
 

@@ -8,7 +8,7 @@ import * as chat from "/dashboard/chat.js";
 
 const find = (id) => document.getElementById(id);
 const graph = new Graph();
-let speed = { value: 0, at: 0 };
+let speed = { value: 0, peak: 0, at: 0 }; // the peak is that since the last sample of the graph
 let connection = "waiting";
 
 // ------------------------------------------------------------------------------------------------------- drawing
@@ -86,7 +86,7 @@ async function ask() {
 }
 
 const arms = {
-  throughput: (event) => (speed = { value: event.tokens_per_second, at: performance.now() }),
+  throughput: ({ tokens_per_second: value }) => (speed = { value, peak: Math.max(value, speed.peak), at: performance.now() }),
   memory, heartbeat: beat, memory_warning: alarm, memory_critical: alarm,
   model_event: models.noted,
 };
@@ -100,7 +100,10 @@ listen(
     health();
   });
 
-setInterval(() => graph.add(performance.now() - speed.at < 2000 ? speed.value : 0), 1000);
+setInterval(() => {
+  graph.add(performance.now() - speed.at < 2000 ? Math.max(speed.value, speed.peak) : 0);
+  speed.peak = 0;
+}, 1000);
 setInterval(() => connection === "live" && ask().catch(() => {}), 10_000);
 setInterval(health, 1000);
 chat.start();

@@ -11,7 +11,7 @@ struct Monitor: Sendable {
 
     /// Runs until it is cancelled.
     func run() async {
-        var last = Seen()
+        var last = Seen(requests: server.engine.status().statistics.requests)
         var next = ContinuousClock.now
         var beat = next
         var relief = MemoryRelief(server)
@@ -33,6 +33,7 @@ struct Monitor: Sendable {
     /// What was told last.
     private struct Seen {
         var models: [String] = []
+        var requests = 0  // that have ended
         var inFlight = 0
         var wasBusy = false
         var percent = -1000.0
@@ -43,7 +44,9 @@ struct Monitor: Sendable {
         let status = server.engine.status()
         var events: [LiveEvent] = []
 
-        let isBusy = status.active > 0
+        // An answer may begin and end between two looks.
+        let isBusy = status.active > 0 || status.statistics.requests != last.requests
+        last.requests = status.statistics.requests
         if isBusy || last.wasBusy {
             // The frame after the last answer says 0, so that a graph comes down.
             let busiest = status.models.max { $0.throughput < $1.throughput } ?? status.models.last
