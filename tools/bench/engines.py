@@ -71,9 +71,6 @@ class LMX(Engine):
     def bench(self, *arguments):
         return json.loads(self.call("lmx", "bench", *arguments, "--threads", self.threads, "--json").stdout)
 
-    def help(self, command):
-        return run([self.folder / "lmx", command, "--help"]).stdout
-
     def version(self):
         return run([self.folder / "lmx", "--version"]).stdout.strip()
 

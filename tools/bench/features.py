@@ -24,13 +24,6 @@ def absent(work, model, why):
     return {"work": work, "model": title(model), "absent": why}
 
 
-def option(bench, command, pattern):
-    """The first option of a command whose name matches, with the values that its help lists; None where it has none."""
-    text = bench.lmx.help(command)
-    found = re.search(r"--(" + pattern + r")\b", text)
-    return "--" + found[1] if found else None
-
-
 def memory(bench):
     """Load rate from a warm file cache, and peak memory against what `inspect` foretells."""
     checks = []
@@ -122,9 +115,6 @@ def stall(server, words, seed):
 def cache(bench):
     """Keys and values in 8 bits against 16, at depth and in accuracy."""
     model = bench.models.gguf(SMOL, "Q4_1")
-    name = option(bench, "bench", r"(?:kv|cache)[a-z-]*")
-    if not name:
-        return {"checks": [absent("8-bit cache against f16, decode at depth", model, "lmx bench has no option for the cache's type")]}
     checks = []
     for family, kind in ((SMOL, "Q4_1"),) if bench.quick else ((SMOL, "Q4_1"), (LARGE, "Q4_0")):
         model = bench.models.gguf(family, kind)
@@ -132,44 +122,41 @@ def cache(bench):
         try:
             for turn in range(2 if bench.quick else 3):
                 bench.say(f"  {title(model)}: round {turn + 1}")
-                rates = [next(iter(bench.lmx.measure(model, generate=32, depth=bench.depth, options=(name, value))[1].values()))
+                rates = [next(iter(bench.lmx.measure(model, generate=32, depth=bench.depth, options=("--kv-cache", value))[1].values()))
                          for value in ("q8", "f16")]
                 ratios.append(rates[0] / rates[1])
             checks.append(check(f"8-bit cache against f16, decode at depth {bench.depth}", model, "×", ratios))
         except Failed as error:
             checks.append(absent("8-bit cache against f16, decode at depth", model, str(error)))
     model = bench.models.gguf(SMOL, "Q4_1")
-    if option(bench, "perplexity", name[2:]):
-        found = [bench.perplexity(model, "--windows", 8 if bench.quick else 20, name, value)["perplexity"] for value in ("q8", "f16")]
-        checks.append(check("perplexity with an 8-bit cache against f16", model, "×", [found[0] / found[1]], ["<=", 1.001]))
+    found = [bench.perplexity(model, "--windows", 8 if bench.quick else 20, "--kv-cache", value)["perplexity"] for value in ("q8", "f16")]
+    checks.append(check("perplexity with an 8-bit cache against f16", model, "×", [found[0] / found[1]], ["<=", 1.001]))
     return {"checks": checks}
 
 
 def speculation(bench):
     """Tokens proposed from the text itself: on a text that repeats its input, and on one that does not."""
     model = bench.models.gguf(SMOL, "Q4_1")
-    name = option(bench, "serve", r"specul[a-z-]*|prompt-lookup")
-    if not name:
-        return {"checks": [absent("speculation against none", model, "lmx serve has no option for it")]}
     lines = [f"    {i}: value_{i} = compute(value_{i - 1}, {i * 37 % 101}, scale=0.{i % 7})" for i in range(1, 25)]
     texts = {
         "repeats its input": ["Repeat this list exactly, line by line:\n" + "\n".join(lines), "Copy this text:\n" + prose(150, 7)],
         "does not repeat": ["Tell a long story about a lighthouse.", "Explain how bread is made, step by step."],
     }
     rates = {}
-    for value in ("on", "off"):
-        with Server(bench.lmx.folder / "lmx", model, "--threads", bench.lmx.threads, name, value) as server:
-            for turn in range(1 if bench.quick else 3):
-                for kind, prompts in texts.items():
-                    for index, prompt in enumerate(prompts):
-                        bench.say(f"  speculation {value}, {kind}: round {turn + 1}")
-                        answer = server.chat([{"role": "user", "content": prompt}], 300)
+    bench.note_command("lmx serve " + model.name)
+    with Server(bench.lmx.folder / "lmx", model, "--threads", bench.lmx.threads) as server:
+        for turn in range(1 if bench.quick else 3):
+            for kind, prompts in texts.items():
+                for index, prompt in enumerate(prompts):
+                    bench.say(f"  {kind}: round {turn + 1}")
+                    for guesses in (True, False):
+                        answer = server.chat([{"role": "user", "content": prompt}], 300, speculation=guesses)
                         span = answer["times"][-1] - answer["times"][0] if len(answer["times"]) > 1 else 0
                         if span:
-                            rates.setdefault((kind, index, turn), {})[value] = answer["usage"]["completion_tokens"] / span
+                            rates.setdefault((kind, index, turn), {})[guesses] = answer["usage"]["completion_tokens"] / span
     checks = []
     for kind, target in (("repeats its input", 1.5), ("does not repeat", 0.97)):
-        ratios = [pair["on"] / pair["off"] for (which, *_), pair in rates.items() if which == kind and len(pair) == 2]
+        ratios = [pair[True] / pair[False] for (which, *_), pair in rates.items() if which == kind and len(pair) == 2]
         checks.append(check(f"speculation against none, text that {kind}", model, "×", ratios, [">=", target]))
     return {"checks": checks}
 

@@ -31,9 +31,7 @@ class Models:
     def affine(self, family):
         """MLX's default, 4 bits in groups of 64."""
         def make(target):
-            if "--quantize" not in self.lmx.help("convert"):
-                raise Failed("lmx convert has no --quantize, and no checkpoint of that name is in the models folder")
-            run([self.lmx.folder / "lmx", "convert", self.gguf(family, "Q8_0"), target, "--to", "mlx", "--quantize", "mlx-4"])
+            run([self.lmx.folder / "lmx", "convert", self.gguf(family, "Q8_0"), target, "--to", "mlx", "--quantize", "mlx"])
         return self.made(f"{family}-mlx-4bit", make)
 
     def affine_gguf(self, family):
