@@ -19,12 +19,15 @@ package struct Dispatcher: Sendable {
     }
 
     let server: ServerContext
-    let gatekeeper: Gatekeeper
+    private let machine: String
 
     package init(_ server: ServerContext, machine: String) {
         self.server = server
-        gatekeeper = Gatekeeper(server.configuration, machine: machine)
+        self.machine = machine
     }
+
+    /// By the keys and names that are in force now.
+    var gatekeeper: Gatekeeper { Gatekeeper(server.configuration, machine: machine) }
 
     /// Answers one request. `body` is asked for at most once, and only when the head has passed every check.
     ///
@@ -49,6 +52,7 @@ package struct Dispatcher: Sendable {
         let requestID = Identifier.ofRequest(head.fields["x-request-id"])
         var fields = [(name: "X-Request-ID", value: requestID)]
         var bodyIsRead = (contentLength ?? 0) == 0 && head.fields["transfer-encoding"] == nil
+        let gatekeeper = gatekeeper
         do {
             guard head.target.utf8.count <= RequestLimits.uriBytes else { throw APIError.uriTooLong }
             try gatekeeper.admit(head)

@@ -6,15 +6,18 @@ import Weights
 actor LoadDesk {
     private let engine: InferenceEngine
     private let loader: ModelLoader
-    private let configuration: Configuration
+    private let currentConfiguration: @Sendable () -> Configuration
+    private var configuration: Configuration { currentConfiguration() }
     private let observers: Observers
     private var running: [String: Task<LoadReport, any Error>] = [:]
     nonisolated let journal = LoadJournal()
 
-    init(engine: InferenceEngine, loader: @escaping ModelLoader, configuration: Configuration, observers: Observers) {
+    init(
+        engine: InferenceEngine, loader: @escaping ModelLoader, configuration: @escaping @Sendable () -> Configuration, observers: Observers
+    ) {
         self.engine = engine
         self.loader = loader
-        self.configuration = configuration
+        currentConfiguration = configuration
         self.observers = observers
     }
 

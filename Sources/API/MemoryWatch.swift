@@ -8,8 +8,8 @@ package struct MemoryWatch: Sendable {
     /// So much below a threshold, in per cent of all memory, it is armed again.
     package static let slack = 2.0
 
-    private let warning: Double
-    private let limit: Double
+    package var warning: Double
+    package var limit: Double
     private var isWarned = false
 
     /// - Parameters: thresholds in per cent of all memory.
@@ -44,6 +44,7 @@ struct MemoryRelief: Sendable {
 
     /// Returns when what had to be given up is free.
     mutating func look(at memory: Memory) async {
+        (watch.warning, watch.limit) = (server.configuration.memoryWarningPercent, server.configuration.memoryLimitPercent)
         switch watch.observe(memory.usedPercent) {
         case nil: isHelpless = false
         case .warning: warn(memory)

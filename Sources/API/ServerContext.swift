@@ -30,8 +30,8 @@ public struct Closures: Sendable {
     /// Throws a reason where a model cannot be loaded, as far as this is seen without its weights. May block.
     public var probe: (@Sendable (CatalogueEntry) throws -> Void)?
 
-    /// Reads the configuration again and returns the names of what has changed. May block.
-    public var reload: (@Sendable () throws -> [String])?
+    /// Reads the configuration again. May block.
+    public var reload: (@Sendable () throws -> Configuration)?
 
     /// Rounds models to fewer bits.
     public var quantizer: Quantizer?
@@ -42,7 +42,9 @@ public struct Closures: Sendable {
 /// What the endpoints work with. Everything below HTTP comes in here, from the composition root.
 public struct ServerContext: Sendable {
     public let engine: InferenceEngine
-    public let configuration: Configuration
+    /// As it is now: a reload changes some of it.
+    public var configuration: Configuration { live.value }
+    let live: LiveConfiguration
     public let version: String
     /// Loaded at start, and known to later loads beside the catalogue.
     let models: [CatalogueEntry]
@@ -73,7 +75,8 @@ public struct ServerContext: Sendable {
         closures: Closures = Closures(), log: @escaping @Sendable (LogLine) -> Void, logger: Logger = Logger(label: "lmx.api")
     ) {
         self.engine = engine
-        self.configuration = configuration
+        let live = LiveConfiguration(configuration)
+        self.live = live
         self.version = version
         self.models = models
         self.catalogue = catalogue
@@ -87,7 +90,7 @@ public struct ServerContext: Sendable {
         incidents = Incidents()
         self.closures = closures
         let observers = Observers(log: log, events: events, metrics: metrics, incidents: incidents)
-        loads = LoadDesk(engine: engine, loader: loader, configuration: configuration, observers: observers)
+        loads = LoadDesk(engine: engine, loader: loader, configuration: { live.value }, observers: observers)
         quantizations = QuantizeDesk(closures.quantizer, observers)
     }
 
@@ -123,7 +126,18 @@ final class Lifecycle: Sendable {
 
 /// One line for the operator, printed as the documentation shows it: `INFO:     Model loaded: …`.
 public struct LogLine: Sendable, CustomStringConvertible {
-    public enum Level: String, Sendable { case info = "INFO", warning = "WARNING", error = "ERROR" }
+    public enum Level: String, Sendable, CaseIterable, Comparable {
+        case info, warning, error
+
+        public static func < (left: Level, right: Level) -> Bool { left.rank < right.rank }
+        private var rank: Int {
+            switch self {
+            case .info: 0
+            case .warning: 1
+            case .error: 2
+            }
+        }
+    }
 
     public let level: Level
     public let text: String
@@ -135,7 +149,7 @@ public struct LogLine: Sendable, CustomStringConvertible {
 
     /// The text begins in the eleventh column.
     public var description: String {
-        let label = level.rawValue + ":"
+        let label = level.rawValue.uppercased() + ":"
         return label + String(repeating: " ", count: max(1, 10 - label.count)) + text
     }
 }

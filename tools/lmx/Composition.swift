@@ -101,14 +101,25 @@ enum CacheChoice: String, CaseIterable, ExpressibleByArgument {
 
 /// How models are computed.
 struct ComputeOptions: ParsableArguments {
-    @Option(help: "Threads that compute (default: one per processor core).")
-    var threads: Int = Self.standardThreads
+    @Option(name: .customLong("threads"), help: "Threads that compute (default: one per processor core).")
+    var chosenThreads: Int?
 
-    @Option(help: "Keys and values in half precision, or in bytes: half the memory and faster in long texts.")
-    var kvCache: CacheChoice = .f16
+    @Option(
+        name: .customLong("kv-cache"),
+        help: "Keys and values in half precision (f16, the default), or in bytes (q8): half the memory and faster in long texts.")
+    var chosenCache: CacheChoice?
 
     @Flag(help: "The reference path: f32 activations, exactly decoded weights, f32 cache. Slow.")
     var precise = false
+
+    var threads: Int {
+        get { chosenThreads ?? Self.standardThreads }
+        set { chosenThreads = newValue }
+    }
+    var kvCache: CacheChoice {
+        get { chosenCache ?? .f16 }
+        set { chosenCache = newValue }
+    }
 
     func validate() throws {
         if precise && kvCache != .f16 { throw ValidationError("--precise keeps keys and values in f32: leave --kv-cache out") }
@@ -156,10 +167,17 @@ struct SamplingOptions: ParsableArguments {
 
 /// What the engine may do to answer sooner; none of it changes an answer.
 struct ReuseOptions: ParsableArguments {
-    @Flag(inversion: .prefixedNo, help: "Guess next tokens from the text itself and verify several at once, where it pays.")
-    var speculation = true
-    @Flag(inversion: .prefixedNo, help: "Keep what was computed for prompts that begin alike.")
-    var prefixCache = true
+    @Flag(
+        name: .customLong("speculation"), inversion: .prefixedNo,
+        help: "Guess next tokens from the text itself and verify several at once, where it pays (default: --speculation).")
+    var chosenSpeculation: Bool?
+    @Flag(
+        name: .customLong("prefix-cache"), inversion: .prefixedNo,
+        help: "Keep what was computed for prompts that begin alike (default: --prefix-cache).")
+    var chosenPrefixCache: Bool?
+
+    var speculation: Bool { chosenSpeculation ?? true }
+    var prefixCache: Bool { chosenPrefixCache ?? true }
 
     func apply(to options: inout EngineOptions) {
         options.speculation = speculation ? .automatic : .off

@@ -1,3 +1,4 @@
+internal import API
 internal import ArgumentParser
 internal import Engine
 internal import Text
@@ -19,6 +20,7 @@ struct Refusal: Error {
         case let refusal as Refusal: self = refusal
         case let error as ModelError: self.init(code: error.code, error.description)
         case let error as EngineError: self.init(code: error.code, error.description)
+        case let error as ConfigurationError: self.init(code: "configuration", error.description)
         case let error as TemplateError: self.init(code: "template_error", error.description)
         case is ExitCode, is ValidationError, is CleanExit: return nil
         default:

@@ -10,66 +10,107 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "The server: OpenAI-compatible completions, health and model administration.",
         discussion: """
-            Listens first and loads the models then. Keys are read from files, because a command line can be read by
-            every user of the machine.
+            Listens first and loads the models then. What is not said here is taken from the environment (LMX_SECTION__KEY),
+            then from the configuration file, then from the defaults; docs/operations.md lists every key. Keys are read
+            from files or the environment, because a command line can be read by every user of the machine.
 
             Examples:
               lmx serve models/SmolLM2-135M-Instruct.Q4_1.gguf
               lmx serve --models-dir ~/models --profile lan --api-key-file key.txt
+              lmx serve --config /etc/lmx/config.toml --check-config
             """)
 
     @Argument(help: "Models to load at start: paths or ids.") var models: [String] = []
+    @Option(help: "The configuration, in TOML (default: lmx/config.toml in the user's configuration folder).") var config: String?
+    @Flag(help: "Read the configuration, say whether it is right, and end.") var checkConfig = false
     @Option(help: "The address to listen on (default: loopback).") var host: String?
-    @Option(help: "The port to listen on.") var port = 1234
-    @Option(help: "Who may connect: local, lan or cloud.", transform: Self.profile) var profile = Profile.local
+    @Option(help: "The port to listen on (default: 1234).") var port: Int?
+    @Option(help: "Who may connect: local (default), lan or cloud.") var profile: String?
     @Option(help: "Tokens of prompt and answer together.") var context: Int?
-    @Option(help: "Requests that run at the same time in each model.") var parallel = 4
-    @Option(help: "Requests that wait for each model; more are told to come back later.") var queue = 64
+    @Option(help: "Requests that run at the same time in each model (default: 4).") var parallel: Int?
+    @Option(help: "Requests that wait for each model; more are told to come back later (default: 64).") var queue: Int?
     @Option(help: "A file whose first line is the key for /admin.") var adminKeyFile: String?
     @Option(help: "A file whose first line is the key for /v1.") var apiKeyFile: String?
+    @Option(help: "How the log is written: text (default) or json.") var logFormat: String?
+    @Option(help: "The least that is logged: info (default), warning or error.") var logLevel: String?
+    @Option(name: .customLong("admin-key"), help: .hidden) var adminKeyItself: String?
+    @Option(name: .customLong("api-key"), help: .hidden) var apiKeyItself: String?
     @OptionGroup var reuse: ReuseOptions
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var folders: FolderOptions
 
     func validate() throws {
-        if !(0...65_535).contains(port) { throw ValidationError("--port must be between 0 and 65535") }
-        if !(1...1024).contains(parallel) { throw ValidationError("--parallel must be between 1 and 1024") }
-        if !(0...65_536).contains(queue) { throw ValidationError("--queue must be between 0 and 65536") }
-        if let context, !(16...(1 << 24)).contains(context) { throw ValidationError("--context must be between 16 and 16777216") }
+        for (option, given) in [("admin-key", adminKeyItself), ("api-key", apiKeyItself)] where given != nil {
+            let name = option.replacing("-", with: "_")
+            throw ValidationError(
+                "--\(option): every user of this machine can read a command line; give the key by --\(option)-file FILE, "
+                    + "LMX_SECURITY__\(name.uppercased()) or \(name) in [security] of the configuration file")
+        }
     }
 
     func run() async throws {
-        let compute = compute
-        let served = ServedFolders(folders.models, compute)
-        let entries = try models.map { try ServedFolders.entry(at: folders.models.path(of: $0)) }
-        var options = EngineOptions()
-        options.contextLength = context
-        options.parallel = parallel
-        options.queue = queue
-        reuse.apply(to: &options)
+        let sources = ConfigurationSources(file: config, environment: ProcessInfo.processInfo.environment, commandLine: assignments)
+        let configuration: Configuration
+        do throws(ConfigurationError) {
+            configuration = try sources.read()
+        } catch {
+            if error.isUsage { throw ValidationError(error.description) }
+            throw error
+        }
+        if checkConfig {
+            Terminal.write("\(sources.fileInUse ?? "no file"): the configuration is right\n")
+            return
+        }
+        let compute = Self.compute(configuration)
+        let folders = ModelFolders(configuration.modelFolders)
+        let served = ServedFolders(folders, compute)
+        let entries = try configuration.modelsAtStart.map { try ServedFolders.entry(at: folders.path(of: $0)) }
+        var closures = served.closures
+        closures.reload = { try sources.read() }
         let context = ServerContext(
-            engine: InferenceEngine(options: options), configuration: try configuration(), version: Version.text, models: entries,
+            engine: InferenceEngine(options: configuration.engineOptions), configuration: configuration, version: Version.text,
+            models: entries,
             loader: { entry, progress in try Composition.load(entry.path, id: entry.id, options: compute, progress: progress) },
-            catalogue: { served.entries() }, closures: served.closures,
+            catalogue: { served.entries() }, closures: closures,
             log: { Terminal.write($0.description + "\n") },
             logger: Logger(label: "lmx") { _ in StreamLogHandler.standardError(label: "lmx") })
-        try await Server(context, onListening: { Self.greet(port: $0, host: context.configuration.host, model: entries.first?.id) })
+        try await Server(context, onListening: { Self.greet(port: $0, host: configuration.host, model: entries.first?.id) })
             .runUntilSignalled()
     }
 
-    private static func profile(_ text: String) throws -> Profile {
-        guard let profile = Profile(rawValue: text) else { throw ValidationError("--profile is local, lan or cloud") }
-        return profile
+    /// What stands on the command line, by the keys that it sets.
+    private var assignments: [ConfigurationSources.Assignment] {
+        var list: [ConfigurationSources.Assignment] = []
+        func add(_ key: String, _ option: String, _ value: TOMLValue?) {
+            if let value { list.append(.init(key, value, origin: option)) }
+        }
+        func texts(_ texts: [String]) -> TOMLValue? { texts.isEmpty ? nil : .array(texts.map { .string($0) }) }
+        add("server.host", "--host", host.map { .string($0) })
+        add("server.port", "--port", port.map { .integer($0) })
+        add("models.auto_load", "MODEL", texts(models))
+        add("models.paths", "--models-dir", texts(folders.folders))
+        add("inference.context_length", "--context", context.map { .integer($0) })
+        add("inference.parallel", "--parallel", parallel.map { .integer($0) })
+        add("inference.queue", "--queue", queue.map { .integer($0) })
+        add("inference.threads", "--threads", compute.chosenThreads.map { .integer($0) })
+        add("inference.kv_cache", "--kv-cache", compute.chosenCache.map { .string($0.rawValue) })
+        add("inference.precise", "--precise", compute.precise ? .boolean(true) : nil)
+        add("inference.speculation", "--speculation", reuse.chosenSpeculation.map { .boolean($0) })
+        add("inference.prefix_cache", "--prefix-cache", reuse.chosenPrefixCache.map { .boolean($0) })
+        add("security.profile", "--profile", profile.map { .string($0) })
+        add("security.admin_key_file", "--admin-key-file", adminKeyFile.map { .string($0) })
+        add("security.api_key_file", "--api-key-file", apiKeyFile.map { .string($0) })
+        add("logging.format", "--log-format", logFormat.map { .string($0) })
+        add("logging.level", "--log-level", logLevel.map { .string($0) })
+        return list
     }
 
-    private func configuration() throws -> Configuration {
-        var configuration = Configuration()
-        configuration.profile = profile
-        configuration.host = host
-        configuration.port = port
-        configuration.adminKey = try adminKeyFile.map { try Configuration.key(inFile: $0) }
-        configuration.clientKey = try apiKeyFile.map { try Configuration.key(inFile: $0) }
-        return configuration
+    private static func compute(_ configuration: Configuration) -> ComputeOptions {
+        var compute = ComputeOptions()
+        compute.chosenThreads = configuration.threads
+        compute.chosenCache = configuration.cachePrecision == .q8 ? .q8 : .f16
+        compute.precise = configuration.precise
+        return compute
     }
 
     private static func greet(port: Int, host: String?, model: String?) {
