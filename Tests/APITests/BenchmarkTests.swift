@@ -71,7 +71,11 @@ import Weights
 
     @Test func theConfigurationIsReadAgainAndToldOf() async throws {
         var closures = Closures()
-        closures.reload = { ["memory"] }
+        closures.reload = {
+            var configuration = Configuration()
+            configuration.memoryWarningPercent = 70
+            return configuration
+        }
         try await RunningServer.run(closures: closures) { server in
             let reader = try await server.events()
             let answer = try await server.send("POST", "/admin/config/reload")
