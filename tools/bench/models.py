@@ -10,6 +10,11 @@ import sys
 from engines import Failed, root, run
 
 SMOL, LARGE = "SmolLM2-135M-Instruct", "random-1b"
+# How types that MLX has no exact form for become MLX: K types keep 4- and 5-bit codes with f32 scales, 6-bit ones are rounded.
+NEAREST = {
+    "Q4_K_M": ["--keep-codes", "--fallback", "mlx", "--bits", 6, "--group-size", 32],
+    "IQ4_NL": ["--quantize", "mlx", "--group-size", 32],
+}
 TITLES = {SMOL: "SmolLM2-135M", LARGE: "1.07 B"}
 
 
@@ -24,9 +29,11 @@ class Models:
         return self.made(f"{family}.{kind}.gguf", lambda path: self.quantize(family, kind, path))
 
     def mlx(self, source):
-        """The MLX checkpoint of a GGUF's own codes, groups of 32: codes moved, nothing requantised."""
+        """The MLX checkpoint of a GGUF's weights, groups of 32: its own codes where MLX can hold them, else what comes nearest in size."""
         path = pathlib.Path(source)
-        return self.made(path.stem.replace(".", "-") + "-mlx", lambda target: run([self.lmx.folder / "lmx", "convert", path, target]))
+        choices = next((more for kind, more in NEAREST.items() if path.stem.endswith("." + kind)), [])
+        return self.made(path.stem.replace(".", "-") + "-mlx",
+                         lambda target: run([self.lmx.folder / "lmx", "convert", path, target, *choices]))
 
     def affine(self, family):
         """MLX's default, 4 bits in groups of 64."""
