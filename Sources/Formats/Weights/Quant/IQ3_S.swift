@@ -4,7 +4,7 @@
 ///     | 0..2 d f16 | 2..66 points, low 8 bits | 66..74 points, top bit | 74..106 signs | 106..110 scales, 4 bits each |
 ///
 /// Fields of less than a byte begin with the lowest bits.
-public struct IQ3_S: QuantFormat, Equatable {
+public struct IQ3_S: GridFormat, Equatable {
     public init() {}
     public var name: String { "IQ3_S" }
     public var ggufType: UInt32? { 21 }
@@ -14,49 +14,20 @@ public struct IQ3_S: QuantFormat, Equatable {
         .codes(bits: 4, group: 32, scale: .twoLevel, offset: false, zero: 15, codebook: Magnitudes.threeOddSigned)
     }
 
-    public func decode(_ row: RowBytes, into values: UnsafeMutableBufferPointer<Float>) {
-        let grid = Grids.iq3s
-        for block in 0..<values.count / 256 {
-            let at = block * 110
-            let d = unsafe row.codes.f16(at)
-            for eight in 0..<32 {
-                let step = unsafe d * (1 + 2 * Float(scale(row.codes, at, eight / 4)))
-                let signs = unsafe signs(row.codes, at, eight)
-                for j in 0..<8 {
-                    let value = unsafe step * Magnitudes.threeOdd[point(grid, row.codes, at, eight, j)]
-                    unsafe values[block * 256 + eight * 8 + j] = signs >> UInt8(j) & 1 == 0 ? value : -value
-                }
-            }
-        }
-    }
-
-    public func unpack(_ row: RowBytes, into parts: UnpackedRow) {
-        let grid = Grids.iq3s
-        for block in unsafe 0..<parts.codes.count / 256 {
-            let at = block * 110
-            unsafe parts.superScales[block] = row.codes.u16(at)
-            for group in 0..<8 {
-                unsafe parts.scales[block * 8 + group] = UInt32(2 * scale(row.codes, at, group) + 1)
-            }
-            for eight in 0..<32 {
-                let signs = unsafe signs(row.codes, at, eight)
-                for j in 0..<8 {
-                    let magnitude = unsafe UInt8(point(grid, row.codes, at, eight, j))
-                    unsafe parts.codes[block * 256 + eight * 8 + j] = signs >> UInt8(j) & 1 == 0 ? 8 + magnitude : 7 - magnitude
-                }
-            }
-        }
-    }
+    var grid: [UInt16] { Grids.iq3s }
+    var magnitudes: [Float] { Magnitudes.threeOdd }
+    var group: Int { 32 }
+    func step(_ d: Float, _ scale: UInt8) -> Float { d * (1 + 2 * Float(scale)) }
 
     @inline(__always)
-    private func scale(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ group: Int) -> UInt8 {
+    func scale(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ group: Int) -> UInt8 {
         unsafe bytes.byte(at + 106 + group / 2) >> (UInt8(group & 1) * 4) & 15
     }
     @inline(__always)
-    private func signs(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ eight: Int) -> UInt8 { unsafe bytes.byte(at + 74 + eight) }
+    func signs(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ eight: Int) -> UInt8 { unsafe bytes.byte(at + 74 + eight) }
     /// Which magnitude value j of eight has.
     @inline(__always)
-    private func point(_ grid: [UInt16], _ bytes: UnsafeRawBufferPointer, _ at: Int, _ eight: Int, _ j: Int) -> Int {
+    func point(_ grid: [UInt16], _ bytes: UnsafeRawBufferPointer, _ at: Int, _ eight: Int, _ j: Int) -> Int {
         let four = eight * 2 + j / 4
         let top = unsafe bytes.byte(at + 66 + four / 8) >> UInt8(four & 7) & 1
         return unsafe Int(grid[Int(bytes.byte(at + 2 + four)) | Int(top) << 8] >> UInt16(3 * (j & 3)) & 7)
