@@ -6,6 +6,8 @@ let language: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),  // a file sees only what it imports itself
     .enableUpcomingFeature("ExistentialAny"),  // `any` marks the places that cost a dynamic call
 ]
+// Tests that do no heavy arithmetic of their own: unoptimised they compile in half the time and run as fast.
+let quick = language + [.unsafeFlags(["-Onone"])]
 let hostileBytes = language + [.strictMemorySafety()]  // modules that read files and requests from strangers
 
 let package = Package(
@@ -70,11 +72,11 @@ let package = Package(
         // Tests use public and package interfaces only, so that one release build serves `make run` and `make test`.
         .target(name: "TestSupport", dependencies: ["Weights"], path: "Tests/Support", swiftSettings: language),
         .testTarget(name: "WeightsTests", dependencies: ["Weights", "TestSupport"], path: "Tests/WeightsTests", swiftSettings: language),
-        .testTarget(name: "FormatsTests", dependencies: ["Formats", "Weights", "TestSupport"], path: "Tests/FormatsTests", swiftSettings: language),
+        .testTarget(name: "FormatsTests", dependencies: ["Formats", "Weights", "TestSupport"], path: "Tests/FormatsTests", swiftSettings: quick),
         .testTarget(name: "KernelTests", dependencies: ["CKernels", "TestSupport"], path: "Tests/KernelTests", swiftSettings: language),
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels", "Formats", "Weights", "TestSupport"], path: "Tests/ComputeTests", swiftSettings: language),
-        .testTarget(name: "TextTests", dependencies: ["Text", "Formats", "Weights", "TestSupport"], path: "Tests/TextTests", swiftSettings: language),
-        .testTarget(name: "EngineTests", dependencies: ["Engine", "Compute", "Text", "Formats", "Weights", "TestSupport"], path: "Tests/EngineTests", swiftSettings: language),
+        .testTarget(name: "TextTests", dependencies: ["Text", "Formats", "Weights", "TestSupport"], path: "Tests/TextTests", swiftSettings: quick),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "Compute", "Text", "Formats", "Weights", "TestSupport"], path: "Tests/EngineTests", swiftSettings: quick),
         .testTarget(
             name: "APITests",
             dependencies: [
@@ -82,8 +84,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
-            path: "Tests/APITests", swiftSettings: language),
-        .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "Weights"], path: "Tests/EndToEndTests", swiftSettings: language),
+            path: "Tests/APITests", swiftSettings: quick),
+        .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "Weights"], path: "Tests/EndToEndTests", swiftSettings: quick),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
