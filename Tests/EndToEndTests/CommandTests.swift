@@ -120,4 +120,55 @@ import Weights
         #expect(before["text"] == after["text"])
         if !["Q4_0", "Q8_0"].contains(type) { #expect(before["tokens"] == after["tokens"]) }
     }
+
+    private func scratch(_ suffix: String = "") -> String {
+        FileManager.default.temporaryDirectory.appendingPathComponent("lmx-convert-\(UUID().uuidString)\(suffix)").path
+    }
+
+    @Test func anExactConversionIsVerifiedToBeTheSame() throws {
+        let destination = scratch()
+        defer { try? FileManager.default.removeItem(atPath: destination) }
+        let text = Corpus.testdata + "/text/english.txt"
+        let found = try document(["convert", Corpus.testdata + "/tiny/llama/gguf/Q4_1.gguf", destination, "--verify", text])
+        let verification = found["verification"]
+        #expect(verification?["kl_divergence"] == .float(0))
+        #expect(verification?["kl_divergence_maximum"] == .float(0))
+        #expect(verification?["top_1_agreement"] == .float(1))
+        #expect(verification?["cuts_alike"] == .bool(true))
+        #expect(verification?["perplexity"] == verification?["source_perplexity"])
+        let readme = try String(contentsOfFile: destination + "/README.md", encoding: .utf8)
+        #expect(readme.contains("KL divergence 0.0 mean"))
+    }
+
+    /// Both figures stand in the file itself. The text that the columns are weighted by is not the one that is predicted.
+    @Test func aRoundedConversionSaysWhatItCost() throws {
+        let text = scratch(".txt"), destination = scratch(".gguf")
+        defer { for path in [text, destination] { try? FileManager.default.removeItem(atPath: path) } }
+        try String(repeating: "The quick brown fox jumps over the lazy dog. ", count: 12).write(toFile: text, atomically: true, encoding: .utf8)
+        let found = try document([
+            "convert", directory, destination, "--quantize", "q4_0", "--calibrate", Corpus.testdata + "/text/english.txt", "--verify", text,
+        ])
+        guard case .float(let divergence)? = found["verification"]?["kl_divergence"] else {
+            _ = Issue.record("no figure")
+            return
+        }
+        #expect(divergence > 1e-6 && divergence < 1)
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: destination))
+        for word in [#""kl_divergence":"#, #""calibration":{"text":"english.txt""#] { #expect(bytes.range(of: Data(word.utf8)) != nil, "\(word)") }
+    }
+
+    @Test func aTextThatIsNoUseIsRefusedBeforeAnythingIsWritten() throws {
+        let destination = scratch(".gguf"), text = scratch(".txt")
+        defer { try? FileManager.default.removeItem(atPath: text) }
+        try "short".write(toFile: text, atomically: true, encoding: .utf8)
+        for (options, status) in [
+            (["--verify", text], 1), (["--verify", text + ".none"], 1), (["--quantize", "q4_0", "--calibrate", text], 1),
+            (["--quantize", "q8_0", "--calibrate", text], 2), (["--calibrate", text], 2),
+        ] {
+            let outcome = try Binary.run(["convert", directory, destination] + options)
+            #expect(outcome.status == Int32(status), "\(options) \(outcome.errors)")
+            #expect(!FileManager.default.fileExists(atPath: destination))
+            #expect(!FileManager.default.fileExists(atPath: destination + ".partial"))
+        }
+    }
 }

@@ -194,6 +194,38 @@ func interleaved(_ row: Int, headSize: Int) -> Int {
         #expect(report.json["exact"] == .bool(true))
     }
 
+    /// What the K types and 32-blocks are rounded by; both the errors and the file say so.
+    @Test(arguments: ["q4_0", "q4_1", "q5_0", "q5_1"]) func columnsThatMatterAreKeptMoreExactly(_ type: String) throws {
+        func converted(_ importance: (Int) -> Float) throws -> Converted {
+            let path = "\(Corpus.testdata)/tiny/llama/hf"
+            var options = ConversionOptions(target: .gguf)
+            options.quantization = .ggml(type, pure: true)
+            let records = try ModelSources.open(path).records
+            let weights = records.mapValues { record in (0..<record.columns).map(importance) }
+            options.calibration = Calibration(text: "text.txt", tokens: 77, importance: weights)
+            return try Converted(path: path, options)
+        }
+        let even = try converted { _ in 1 }
+        let uneven = try converted { $0 % 8 == 0 ? 1000 : 1 }
+        for each in [even, uneven] {
+            let result = try each.run()
+            guard case .text(let report)? = result.metadata.values["lmx.conversion"] else {
+                _ = Issue.record("no report")
+                continue
+            }
+            #expect(report.contains(#""calibration":{"text":"text.txt","tokens":77}"#))
+        }
+        let report = try uneven.conversion.run(to: uneven.folder + "-again.gguf")
+        defer { removeFolder(uneven.folder + "-again.gguf") }
+        let plain = try even.conversion.run(to: even.folder + "-again.gguf")
+        defer { removeFolder(even.folder + "-again.gguf") }
+        for (one, other) in zip(report.tensors, plain.tensors) {
+            guard let weighted = one.loss.errors?.relativeWeightedRMS, let before = other.loss.errors?.relativeRMS else { continue }
+            #expect(weighted < before, "\(one.target)")
+        }
+        #expect(report.tensors.contains { $0.loss.errors?.relativeWeightedRMS != nil })
+    }
+
     /// Widths that differ from the common one stand by name in the configuration: the embedding of SmolLM2's Q4_1 file is Q8_0.
     @Test(.enabled(if: realModel != nil, "the real model is not present"))
     func aFileOfTwoWidthsBecomesAnOverrideByName() throws {

@@ -12,16 +12,20 @@ struct ModelState: ~Copyable {
     /// - Parameters:
     ///   - positions: the longest sequence.
     ///   - sequences: how many run side by side.
-    init(_ model: Model, positions: Int, sequences: Int = 1) throws(ModelError) {
+    ///   - observingInputs: of a precise model, for `inputMeanSquares`.
+    init(_ model: Model, positions: Int, sequences: Int = 1, observingInputs: Bool = false) throws(ModelError) {
         let pages = (positions + KVCache.pageTokens - 1) / KVCache.pageTokens
         var cache = try model.makeCache(pages: pages * sequences)
-        let workspace = try model.makeWorkspace()
+        let workspace = try model.makeWorkspace(observingInputs: observingInputs)
         slots = (0..<sequences).map { _ in cache.open() }
         self.model = model
         self.positions = positions
         self.cache = cache
         self.workspace = workspace
     }
+
+    /// What each matrix has been multiplied by so far.
+    var inputMeanSquares: [TensorName: [Float]] { model.inputMeanSquares(seenBy: workspace) }
 
     /// Empties every sequence.
     mutating func restart() {

@@ -5,14 +5,23 @@ internal import CKernels
 struct Team: ~Copyable {
     let kernels: Kernels
 
-    init(threads: Int) {
-        kernels = Kernels(team: ck_team_create(Int32(clamping: max(threads, 1))), products: .allocate(capacity: Kernels.mostProducts))
+    /// - Parameter observingInputs: keeps what exact products read.
+    init(threads: Int, observingInputs: Bool = false) {
+        var squares: UnsafeMutablePointer<InputSquares>?
+        if observingInputs {
+            squares = .allocate(capacity: 1)
+            squares?.initialize(to: InputSquares())
+        }
+        kernels = Kernels(
+            team: ck_team_create(Int32(clamping: max(threads, 1))), products: .allocate(capacity: Kernels.mostProducts), squares: squares)
         openblas_set_num_threads(1)  // our team splits the rows
     }
 
     deinit {
         ck_team_destroy(kernels.team)
         kernels.products.deallocate()
+        kernels.squares?.deinitialize(count: 1)
+        kernels.squares?.deallocate()
     }
 }
 
@@ -43,6 +52,7 @@ struct Kernels {
 
     fileprivate let team: OpaquePointer
     fileprivate let products: UnsafeMutablePointer<ck_product>
+    let squares: UnsafeMutablePointer<InputSquares>?  // nil but where inputs are observed
     fileprivate static let mostProducts = 3
 
     var members: Int { Int(ck_team_members(team)) }
@@ -87,6 +97,7 @@ struct Kernels {
                     matrix: matrix, bias: product.matrix.bias, y: product.y.base, stride: Int64(product.y.width), adds: false)
             case .exact(let weights):  // then all of them are
                 let x = index == 0 ? workedOut(input, rows: rows, in: scratch) : Buffer(floatsIn: scratch, width: input.buffer.width)
+                squares?.pointee.add(x, rows: rows, by: weights)
                 multiplyExactly(x, rows: rows, weights: weights, product)
                 if index == count - 1 { return }
             }

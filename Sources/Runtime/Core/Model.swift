@@ -90,7 +90,14 @@ public final class Model: @unchecked Sendable {  // the memory that its pointers
             pages: pages, layout: CacheLayout(hyperparameters, options), contextLength: hyperparameters.contextLength)
     }
 
-    public func makeWorkspace() throws(ModelError) -> Workspace { try Workspace(hyperparameters, options: options) }
+    /// - Parameter observingInputs: in precise mode, keeps what ``inputMeanSquares(seenBy:)`` tells.
+    public func makeWorkspace(observingInputs: Bool = false) throws(ModelError) -> Workspace {
+        precondition(options.precise || !observingInputs, "only precise mode has its inputs as floats")
+        return try Workspace(hyperparameters, options: options, observingInputs: observingInputs)
+    }
+
+    /// Where precise mode keeps each tensor, by its name in the source.
+    var exactMatrices: [(name: TensorName, weights: UnsafePointer<Float>)] { weights.exactTensors }
 }
 
 /// One block of the model. Plain bits.

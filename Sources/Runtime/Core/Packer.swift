@@ -44,6 +44,13 @@ final class PackedWeights {
 
     func find(_ part: TensorRole.Part, _ layer: Int?) -> UnsafePointer<Float>? { find(TensorRole(part, layer: layer)) }
 
+    /// Where the tensors lie that are executed as plain floats.
+    var exactTensors: [(name: TensorName, weights: UnsafePointer<Float>)] {
+        tensors.compactMap { tensor in
+            if case .floats = tensor.form { (tensor.record.name, UnsafePointer(floats(tensor))) } else { nil }
+        }
+    }
+
     private func find(_ role: TensorRole) -> UnsafePointer<Float>? { places[role].map { UnsafePointer(floats(tensors[$0])) } }
 
     fileprivate func floats(_ tensor: TensorPlan) -> UnsafeMutablePointer<Float> {

@@ -30,7 +30,7 @@ public struct Workspace: ~Copyable {
     /// How many rows of logits the last step left.
     public internal(set) var logitsRows = 0
 
-    init(_ sizes: Hyperparameters, options: ModelOptions) throws(ModelError) {
+    init(_ sizes: Hyperparameters, options: ModelOptions, observingInputs: Bool = false) throws(ModelError) {
         let total = Self.bytes(sizes, options: options)
         let memory = try AlignedMemory(bytes: total, purpose: "workspace")
         let rows = options.maximumBatchTokens
@@ -59,7 +59,7 @@ public struct Workspace: ~Copyable {
         precondition(used == total, "the sum and the parts say the same")
 
         output = Buffer(floatsIn: outputMemory.base, width: sizes.vocabularySize)
-        team = Team(threads: options.threads)
+        team = Team(threads: options.threads, observingInputs: observingInputs)
         self.rows = rows
         self.memory = memory
         self.outputMemory = outputMemory

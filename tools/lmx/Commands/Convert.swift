@@ -3,7 +3,6 @@ internal import Compute
 internal import Formats
 internal import Foundation
 internal import Synchronization
-internal import Text
 internal import Weights
 
 struct Convert: ParsableCommand, Reporting {
@@ -17,6 +16,7 @@ struct Convert: ParsableCommand, Reporting {
               lmx convert model.gguf model-mlx                          # Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, F16 …: exact
               lmx convert model-mlx-4bit model.gguf                     # 4-bit MLX becomes Q4_1 or Q4_0: exact
               lmx convert model-hf model.gguf --quantize q4_k_m
+              lmx convert model-hf model.gguf --quantize q4_k_m --calibrate text.txt --verify other.txt
               lmx convert model.gguf model-mlx --dry-run
             """)
 
@@ -41,6 +41,9 @@ struct Convert: ParsableCommand, Reporting {
     var keepCodes = false
     @Flag(help: "Say what would be done and how large it gets, write nothing.") var dryRun = false
     @Option(help: ArgumentHelp("Write the report as JSON to this file.", valueName: "file")) var report: String?
+    @Option(
+        help: ArgumentHelp("Weight rounding by what the model does with a text: for q4_0 … q6_k and their mixtures.", valueName: "text file"))
+    var calibrate: String?
     @Option(help: ArgumentHelp("Compare result and source on a text: perplexity, KL divergence.", valueName: "text file"))
     var verify: String?
     @OptionGroup var compute: ComputeOptions
@@ -60,22 +63,29 @@ struct Convert: ParsableCommand, Reporting {
             throw ValidationError("MLX has 2, 3, 4, 5, 6 and 8 bits in groups of 32, 64 and 128, not \(bits) in \(groupSize)")
         }
         if mode != "affine" { throw ValidationError("--mode \(mode): only affine is written") }
+        if calibrate != nil, ![quantize, fallback].contains(where: { $0.flatMap { Quantization.ggml($0) }?.canBeCalibrated == true }) {
+            throw ValidationError("--calibrate needs --quantize or --fallback with one of q4_0 … q6_k: other types are not searched for")
+        }
         if verify != nil, dryRun { throw ValidationError("--verify needs a result, --dry-run writes none") }
     }
 
     func run() throws {
-        if let verify, !FileManager.default.isReadableFile(atPath: verify) { throw ModelError(.unreadable, at: verify, "cannot be read") }
         let source = try ModelSources.open(folders.models.path(of: source))
-        let conversion = try Conversion(source, architecture(of: source), options(for: source))
-        guard !dryRun else {
-            return try show(conversion.report, verification: nil, last: "nothing written (--dry-run)")
-        }
+        let architecture = try architecture(of: source)
+        var options = options(for: source)
+        var conversion = try Conversion(source, architecture, options)  // refuses before anything is computed
+        guard !dryRun else { return try show(conversion.report, last: "nothing written (--dry-run)") }
         Interruption.watch()
+        let stopped: @Sendable () -> Bool = { Interruption.happened }
+        let verification = try verify.map { try ConversionTexts.verification($0, of: source, compute, stopped: stopped) }
+        if let calibrate {
+            options.calibration = try ConversionTexts.calibration(calibrate, of: source, compute, stopped: stopped)
+            conversion = try Conversion(source, architecture, options)
+        }
         let bar = CarryingBar(bytes: conversion.report.targetBytes)
         let found = try conversion.run(
-            to: destination, threads: compute.threads, stopped: { Interruption.happened }, progress: { bar.show($0) })
-        let verification = try verify.map { try Verification(of: destination, against: source, text: $0, compute) }
-        try show(found, verification: verification, last: "\(destination) written")
+            to: destination, threads: compute.threads, stopped: stopped, progress: { bar.show($0) }, verify: verification)
+        try show(found, last: "\(destination) written")
     }
 
     private func architecture(of source: any ModelSource) throws(ModelError) -> ConversionArchitecture {
@@ -109,17 +119,11 @@ struct Convert: ParsableCommand, Reporting {
         return bits
     }
 
-    private func show(_ found: ConversionReport, verification: Verification?, last: String) throws {
-        var document = found.json
-        if let verification, case .object(var object) = document {
-            object["verification"] = verification.json
-            document = .object(object)
-        }
-        if let report { try Data(document.serialized().utf8).write(to: URL(fileURLWithPath: report)) }
-        if output.json { return print(document.serialized()) }
+    private func show(_ found: ConversionReport, last: String) throws {
+        if let report { try Data(found.json.serialized().utf8).write(to: URL(fileURLWithPath: report)) }
+        if output.json { return print(found.json.serialized()) }
         for line in found.summary { print(line) }
         print("\(humanBytes(found.sourceBytes)) → \(humanBytes(found.targetBytes))")
-        if let verification { print(verification.text) }
         print(last)
     }
 }
@@ -153,53 +157,5 @@ private final class CarryingBar {
         let bar = String(repeating: "█", count: percent * 30 / 100) + String(repeating: "░", count: 30 - percent * 30 / 100)
         let text = "\rconverting \(bar) \(percent) %  \(humanBytes(Int(rate)))/s  \(Int(left.rounded(.up))) s left\u{1B}[K"
         FileHandle.standardError.write(Data((percent == 100 ? "\r\u{1B}[K" : text).utf8))
-    }
-}
-
-/// How the result of a conversion predicts a text, beside its source. Both run in precise mode, so that weights alone count.
-private struct Verification {
-    private let total: Divergence
-
-    init(of path: String, against source: any ModelSource, text: String, _ options: ComputeOptions) throws {
-        let window = 512
-        guard let data = FileManager.default.contents(atPath: text) else { throw ModelError(.unreadable, at: text, "cannot be read") }
-        let result = try ModelSources.open(path)
-        let tokenizer = try Composition.tokenizer(of: result)
-        let ids = tokenizer.encode(String(decoding: data, as: UTF8.self), parseSpecial: false, addSpecial: false)
-        let count = ids.count / window
-        guard count > 0 else {
-            throw Refusal(code: "out_of_range", "\(text): holds \(ids.count) tokens, a comparison needs \(window)")
-        }
-        let subject = try WindowScorer(result, options, window: window, precise: true)
-        let reference = try WindowScorer(source, options, window: window, precise: true)
-        guard subject.vocabularySize == reference.vocabularySize else {
-            throw Refusal(
-                code: "mismatched", "\(path): has \(subject.vocabularySize) pieces, its source has \(reference.vocabularySize)")
-        }
-        let progress = Terminal.progress("comparing")
-        var total = Divergence()
-        for index in 0..<count {
-            var tokens = Array(ids[index * window..<(index + 1) * window])
-            if result.tokenizer?.addsBOS == true, let bos = tokenizer.bos { tokens[0] = bos }
-            total.score(tokens, try subject.logProbabilities(tokens), against: try reference.logProbabilities(tokens))
-            progress(Double(index + 1) / Double(count))
-        }
-        self.total = total
-    }
-
-    var json: JSONValue {
-        .object([
-            "tokens": .int(total.tokens), "perplexity": .float(total.perplexity), "source_perplexity": .float(total.referencePerplexity),
-            "kl_divergence": .float(total.meanDivergence), "kl_divergence_maximum": .float(total.maximumDivergence),
-            "top_1_agreement": .float(total.agreement),
-        ])
-    }
-
-    var text: String {
-        """
-        over \(total.tokens) tokens: perplexity \(total.perplexity.fixed(4)), of the source \(total.referencePerplexity.fixed(4)); \
-        KL divergence \(total.meanDivergence.fixed(6)) mean, \(total.maximumDivergence.fixed(6)) at most; \
-        same first choice \((100 * total.agreement).fixed(2)) %
-        """
     }
 }

@@ -31,15 +31,9 @@ struct Perplexity: ParsableCommand, Reporting {
     }
 
     func run() throws {
-        guard let data = FileManager.default.contents(atPath: file) else { throw ModelError(.unreadable, at: file, "cannot be read") }
         let source = try ModelSources.open(folders.models.path(of: model))
         let tokenizer = try Composition.tokenizer(of: source)
-        var ids = tokenizer.encode(String(decoding: data, as: UTF8.self), parseSpecial: false, addSpecial: false)
-        let count = windows > 0 ? min(windows, ids.count / window) : ids.count / window
-        guard count > 0 else {
-            throw Refusal(code: "out_of_range", "\(file): holds \(ids.count) tokens, one window needs \(window) (--window)")
-        }
-        ids = Array(ids.prefix(count * window))
+        let text = try TextWindows(file, of: source, length: window, most: windows)
 
         let subject = try WindowScorer(source, compute, window: window, precise: compute.precise)
         try Composition.check(tokenizer, against: subject.model, at: source.path)
@@ -52,11 +46,9 @@ struct Perplexity: ParsableCommand, Reporting {
         }
         let progress = Terminal.progress("perplexity")
         var total = Divergence()
-        for index in 0..<count {
-            var tokens = Array(ids[index * window..<(index + 1) * window])
-            if source.tokenizer?.addsBOS == true, let bos = tokenizer.bos { tokens[0] = bos }
+        for (index, tokens) in text.windows.enumerated() {
             total.score(tokens, try subject.logProbabilities(tokens), against: try reference?.logProbabilities(tokens))
-            progress(Double(index + 1) / Double(count))
+            progress(Double(index + 1) / Double(text.windows.count))
         }
         report(total)
     }

@@ -13,6 +13,8 @@ public struct Conversion: Sendable {
     private let notes: [String]
     /// A shard of a checkpoint holds at most so many bytes of tensors, as with MLX's own writer.
     private static let shardBytes = 5 << 30
+    /// Of a single file while it is being written.
+    private static let fileName = "model.gguf"
 
     /// What stands beside the tensors.
     private enum Contents: Sendable {
@@ -45,7 +47,7 @@ public struct Conversion: Sendable {
     /// What ``run(to:threads:stopped:progress:)`` will do, known before anything is written; errors of rounding are not yet.
     public var report: ConversionReport { report(plan.moves) }
 
-    private func report(_ moves: [TensorMove]) -> ConversionReport {
+    private func report(_ moves: [TensorMove], _ verification: ConversionReport.Verification? = nil) -> ConversionReport {
         ConversionReport(
             tensors: moves.map { move in
                 ConversionReport.Tensor(
@@ -53,7 +55,7 @@ public struct Conversion: Sendable {
                     targetFormat: move.format.name, sourceBytes: move.record.byteCount, targetBytes: move.byteCount, loss: move.loss,
                     changes: move.changes)
             },
-            notes: notes)
+            calibration: options.calibration.map { ($0.text, $0.tokens) }, verification: verification, notes: notes)
     }
 
     /// Writes the result, one tensor at a time. It appears under its name only when it is complete and on disk.
@@ -61,11 +63,13 @@ public struct Conversion: Sendable {
     ///   - threads: that round numbers.
     ///   - stopped: asked between pieces of some megabytes; true ends the conversion, and nothing is left of it.
     ///   - progress: told the finished bytes of tensors.
-    /// - Throws: `unreadable` when the destination exists, cannot be written to or has no room, or when it was stopped.
+    ///   - verify: given the path of the result while it does not have its name yet; what it finds becomes part of the report.
+    /// - Throws: what `verify` throws; `unreadable` when the destination exists, cannot be written to or has no room, or when it was stopped.
     @discardableResult
     public func run(
         to destination: String, threads: Int = 1, stopped: @escaping @Sendable () -> Bool = { false },
-        progress: (_ bytes: Int) -> Void = { _ in }
+        progress: (_ bytes: Int) -> Void = { _ in },
+        verify: ((_ path: String) throws(ModelError) -> ConversionReport.Verification)? = nil
     ) throws(ModelError) -> ConversionReport {
         let place = try OutputPlace(options.target == .gguf ? .file : .folder, at: destination)
         try place.require(bytes: plan.moves.reduce(0) { $0 + $1.byteCount })
@@ -75,6 +79,7 @@ public struct Conversion: Sendable {
         let stream = TensorStream(source: source, threads: threads, stop: stop)
         var done = 0
         var moves = plan.moves
+        var verification: ConversionReport.Verification?
         func carry(_ index: Int, _ file: OutputFile) throws(ModelError) {
             moves[index].loss = try stream.write(moves[index], to: file) { bytes in
                 done += bytes
@@ -83,7 +88,7 @@ public struct Conversion: Sendable {
         }
         switch contents {
         case .file(let keys, let computed):
-            let file = try place.file("model.gguf")
+            let file = try place.file(Self.fileName)
             let entries = computed.map { GGUFWriter.Entry(name: $0.name, shape: [$0.values.count], type: 0, byteCount: 4 * $0.values.count) }
             let writer = try GGUFWriter(file, keys: keys, entries: entries + moves.map(\.ggufEntry))
             for (_, values) in computed {
@@ -97,7 +102,11 @@ public struct Conversion: Sendable {
                 try writer.finishTensor()
             }
             try stop()
-            try writer.finish(report: report(moves).total)
+            if let verify {
+                try file.flush()
+                verification = try verify(place.path(of: Self.fileName))
+            }
+            try writer.finish(report: report(moves, verification).total)
         case .folder(let files):
             var places: [(name: String, file: String)] = []
             let shards = Self.shards(of: moves)
@@ -113,11 +122,12 @@ public struct Conversion: Sendable {
             }
             try place.write(index(places, done), to: "model.safetensors.index.json")
             for (name, bytes) in files { try place.write(bytes, to: name) }
-            try place.write(Array(readme(report(moves)).utf8), to: "README.md")
+            if let verify { verification = try verify(place.path(of: nil)) }
+            try place.write(Array(readme(report(moves, verification)).utf8), to: "README.md")
         }
         try stop()
         try place.commit()
-        return report(moves)
+        return report(moves, verification)
     }
 
     // MARK: what stands beside the tensors

@@ -19,10 +19,34 @@ public struct ConversionOptions: Sendable {
     public var keepsCodes = false
     /// The type of MLX's scales; nil takes the source's, or f32 where nothing else holds them.
     public var scales: Packing.Number?
-    /// How much each column of a matrix matters, by the matrix's name in the source; for the K types.
-    public var importance: [TensorName: [Float]] = [:]
+    /// What ggml's types of fewer than 8 bits are rounded by; nil counts all errors alike.
+    public var calibration: Calibration?
 
     public init(target: ConversionTarget) { self.target = target }
+}
+
+/// How much each column of each matrix matters, found by running the model over a text.
+public struct Calibration: Sendable {
+    /// What the text is called.
+    public var text: String
+    public var tokens: Int
+    /// Mean squares of what each column is multiplied by, by the matrix's name in the source.
+    public var importance: [TensorName: [Float]]
+
+    public init(text: String, tokens: Int, importance: [TensorName: [Float]]) {
+        self.text = text
+        self.tokens = tokens
+        self.importance = importance
+    }
+
+    /// Weights of mean 1 for the columns of one matrix; empty where nothing is known of it. A column that the text hardly used
+    /// keeps a small one, since other texts may use it.
+    func weights(of name: TensorName, columns: Int) -> [Float] {
+        guard let given = importance[name], given.count == columns else { return [] }
+        let mean = given.reduce(0.0) { $0 + Double($1) } / Double(Swift.max(columns, 1))
+        guard mean > 0, mean.isFinite else { return [] }
+        return given.map { Float(Swift.max(Double($0) / mean, 1e-4)) }
+    }
 }
 
 /// How the two dialects name one architecture and lay out its tensors.
@@ -67,6 +91,14 @@ public struct Quantization: Sendable {
     public static func ggml(_ name: String, pure: Bool = false) -> Quantization? {
         guard let entry = table.first(where: { $0.name == name }) else { return nil }
         return Quantization(name, entry.base, pure ? .none : entry.mixture, fileType: entry.fileType)
+    }
+
+    /// Whether a ``Calibration`` changes what it writes.
+    public var canBeCalibrated: Bool {
+        switch base {
+        case is Q4_0, is Q4_1, is Q5_0, is Q5_1, is Q4_K, is Q5_K, is Q6_K: true
+        default: false
+        }
     }
 
     /// The names that ``ggml(_:pure:)`` knows.

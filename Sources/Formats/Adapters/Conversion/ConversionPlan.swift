@@ -129,7 +129,7 @@ struct ConversionPlan {
         }
         (move.format, move.way) = (format, .numbers)
         move.loss = FormChoice.holds(format, all: move.record.format) ? .exact : .requantised(nil)
-        move.importance = options.importance[move.record.name] ?? []
+        move.importance = options.calibration?.weights(of: move.record.name, columns: columns) ?? []
     }
 
     // MARK: vectors

@@ -17,6 +17,8 @@ public struct ConversionReport: Sendable {
         public var rms: Double
         public var sourceRMS: Double
         public var maximum: Double
+        /// The root of the weighted mean square, as a fraction of the source's, where a calibration weighted the columns.
+        public var relativeWeightedRMS: Double?
 
         /// As a fraction of the source's.
         public var relativeRMS: Double { sourceRMS > 0 ? rms / sourceRMS : 0 }
@@ -34,7 +36,37 @@ public struct ConversionReport: Sendable {
         public var changes: [String]
     }
 
+    /// How the result predicts a text, beside its source. Both run in precise mode, so that weights alone count.
+    public struct Verification: Sendable {
+        public var tokens: Int
+        public var perplexity: Double
+        public var sourcePerplexity: Double
+        /// Of the source's distribution of the next token from the result's: mean over the tokens, and largest.
+        public var meanDivergence: Double
+        public var maximumDivergence: Double
+        /// Share of tokens for which both take the same piece to be the likeliest.
+        public var agreement: Double
+        /// Whether the result's tokenizer cuts the text as the source's does.
+        public var cutsAlike: Bool
+
+        public init(
+            tokens: Int, perplexity: Double, sourcePerplexity: Double, meanDivergence: Double, maximumDivergence: Double, agreement: Double,
+            cutsAlike: Bool
+        ) {
+            self.tokens = tokens
+            self.perplexity = perplexity
+            self.sourcePerplexity = sourcePerplexity
+            self.meanDivergence = meanDivergence
+            self.maximumDivergence = maximumDivergence
+            self.agreement = agreement
+            self.cutsAlike = cutsAlike
+        }
+    }
+
     public var tensors: [Tensor] = []
+    /// The text by which columns were weighted, and its length.
+    public var calibration: (text: String, tokens: Int)?
+    public var verification: Verification?
     /// What a reader should know besides: facts that the other form spells in another way.
     public var notes: [String] = []
 
@@ -64,7 +96,7 @@ public struct ConversionReport: Sendable {
             let detail = entry.worst.loss.detail
             return "\(entry.count) tensor\(entry.count == 1 ? "" : "s") \(entry.line)"
                 + (detail.isEmpty ? "" : entry.count == 1 ? ": \(detail)" : ": \(detail) at most")
-        } + notes
+        } + notes + [calibration.map { "calibrated by \($0.tokens) tokens of \($0.text)" }, verification?.sentence].compactMap { $0 }
     }
 
     /// Totals as JSON, short enough to be carried inside a model.
@@ -83,6 +115,12 @@ public struct ConversionReport: Sendable {
             total["maximum_relative_rms_error"] = .float(Double(Float(worst)))
             total["maximum_error"] = .float(Double(Float(errors.reduce(0) { Swift.max($0, $1.maximum) })))
         }
+        if let calibration {
+            // Short, as a model may carry it.
+            let name = String(calibration.text.prefix(48))
+            total["calibration"] = .object(["text": .string(name), "tokens": .int(calibration.tokens)])
+        }
+        if let verification { total["verification"] = verification.json }
         return total
     }
 
@@ -102,6 +140,7 @@ public struct ConversionReport: Sendable {
                     entry["rms_error"] = .float(errors.rms)
                     entry["relative_rms_error"] = .float(errors.relativeRMS)
                     entry["maximum_error"] = .float(errors.maximum)
+                    if let weighted = errors.relativeWeightedRMS { entry["relative_weighted_rms_error"] = .float(weighted) }
                 }
                 return .object(entry)
             })
@@ -117,6 +156,26 @@ public struct ConversionReport: Sendable {
                 return "| `\(tensor.target)` | \(tensor.sourceFormat) | \(tensor.targetFormat) | \(loss) | \(tensor.changes.joined(separator: ", ")) |\n"
             }.joined()
     }
+}
+
+extension ConversionReport.Verification {
+    var json: JSONValue {
+        .object([
+            "tokens": .int(tokens), "perplexity": .float(perplexity), "source_perplexity": .float(sourcePerplexity),
+            "kl_divergence": .float(meanDivergence), "kl_divergence_maximum": .float(maximumDivergence), "top_1_agreement": .float(agreement),
+            "cuts_alike": .bool(cutsAlike),
+        ])
+    }
+
+    var sentence: String {
+        "verified over \(tokens) tokens: perplexity \(Self.short(perplexity)), of the source \(Self.short(sourcePerplexity)); "
+            + "KL divergence \(Self.short(meanDivergence)) mean, \(Self.short(maximumDivergence)) at most; "
+            + "same first choice for \(Self.short(100 * agreement)) %"
+            + (cutsAlike ? "" : "; ITS TOKENIZER CUTS THE TEXT OTHERWISE")
+    }
+
+    /// As many digits as mean anything.
+    private static func short(_ value: Double) -> String { "\(Float(value))" }
 }
 
 extension ConversionReport.Loss {

@@ -65,7 +65,8 @@ internal import Weights
 
     deinit { if descriptor >= 0 { _ = close(descriptor) } }
 
-    private func flush() throws(ModelError) {
+    /// Hands what is buffered to the system.
+    func flush() throws(ModelError) {
         var done = 0
         while done < buffer.count {
             let written = unsafe buffer.withUnsafeBytes {
@@ -136,6 +137,9 @@ internal import Weights
             throw ModelError(.unreadable, at: destination, "needs \(bytes) bytes, the disk has \(free) left")
         }
     }
+
+    /// Where a file of the folder lies until `commit`, or the folder itself.
+    func path(of name: String?) -> String { name.map { "\(scratch)/\($0)" } ?? scratch }
 
     /// A new file of the folder; of a single file the name does not matter.
     func file(_ name: String) throws(ModelError) -> OutputFile { try OutputFile(creating: "\(scratch)/\(name)") }

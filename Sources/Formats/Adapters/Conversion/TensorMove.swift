@@ -42,6 +42,7 @@ struct TensorMove {
     var shift: Float = 0
     /// Multiplies every value, after the shift.
     var factor: Float = 1
+    /// How much an error in each column counts; empty for all alike.
     var importance: [Float] = []
     var loss = ConversionReport.Loss.exact
 
@@ -129,7 +130,7 @@ struct RowWriter {
                     codes: UnsafeRawBufferPointer(bytes.codes), scales: UnsafeRawBufferPointer(bytes.scales),
                     offsets: UnsafeRawBufferPointer(bytes.offsets)), into: found)
         }
-        errors.add(wanted, values)
+        errors.add(wanted, values, move.importance)
     }
 }
 
@@ -137,10 +138,12 @@ struct RowWriter {
 struct ErrorSums {
     private var squares = 0.0
     private var sourceSquares = 0.0
+    private var weighted = 0.0
+    private var sourceWeighted = 0.0
     private var maximum = 0.0
     private var count = 0
 
-    mutating func add(_ wanted: [Float], _ found: [Float]) {
+    mutating func add(_ wanted: [Float], _ found: [Float], _ importance: [Float]) {
         var squares: Float = 0
         var sourceSquares: Float = 0
         var largest: Float = 0
@@ -154,11 +157,19 @@ struct ErrorSums {
         self.sourceSquares += Double(sourceSquares)
         maximum = Swift.max(maximum, Double(largest))
         count += wanted.count
+        guard importance.count == wanted.count else { return }
+        for (index, weight) in importance.enumerated() {
+            let difference = wanted[index] - found[index]
+            weighted += Double(weight * difference * difference)
+            sourceWeighted += Double(weight * wanted[index] * wanted[index])
+        }
     }
 
     mutating func add(_ other: ErrorSums) {
         squares += other.squares
         sourceSquares += other.sourceSquares
+        weighted += other.weighted
+        sourceWeighted += other.sourceWeighted
         maximum = Swift.max(maximum, other.maximum)
         count += other.count
     }
@@ -167,7 +178,9 @@ struct ErrorSums {
         guard maximum > 0 || squares > 0, count > 0 else { return .exact }
         let mean = 1 / Double(count)
         return .requantised(
-            .init(rms: (squares * mean).squareRoot(), sourceRMS: (sourceSquares * mean).squareRoot(), maximum: maximum))
+            .init(
+                rms: (squares * mean).squareRoot(), sourceRMS: (sourceSquares * mean).squareRoot(), maximum: maximum,
+                relativeWeightedRMS: sourceWeighted > 0 ? (weighted / sourceWeighted).squareRoot() : nil))
     }
 }
 

@@ -1,4 +1,4 @@
-/// ggml's 32-blocks written as its reference quantiser writes them, bit for bit.
+/// ggml's 32-blocks written as its reference quantiser writes them, bit for bit; where some values matter more, with a search.
 
 extension Q4_0: WritableFormat {
     public func pack(_ parts: UnpackedRow, into row: MutableRowBytes) {
@@ -10,7 +10,11 @@ extension Q4_0: WritableFormat {
     }
 
     public func round(_ values: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>, into parts: UnpackedRow) {
-        unsafe BlockRounding.symmetric(values, zero: 8, into: parts)
+        if importance.count == values.count {
+            unsafe WeightedRounding.symmetric(values, importance, zero: 8, into: parts)
+        } else {
+            unsafe BlockRounding.symmetric(values, zero: 8, into: parts)
+        }
     }
 }
 
@@ -25,7 +29,11 @@ extension Q4_1: WritableFormat {
     }
 
     public func round(_ values: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>, into parts: UnpackedRow) {
-        unsafe BlockRounding.withMinimum(values, top: 15, into: parts)
+        if importance.count == values.count {
+            unsafe WeightedRounding.withMinimum(values, importance, top: 15, into: parts)
+        } else {
+            unsafe BlockRounding.withMinimum(values, top: 15, into: parts)
+        }
     }
 }
 
@@ -40,7 +48,11 @@ extension Q5_0: WritableFormat {
     }
 
     public func round(_ values: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>, into parts: UnpackedRow) {
-        unsafe BlockRounding.symmetric(values, zero: 16, into: parts)
+        if importance.count == values.count {
+            unsafe WeightedRounding.symmetric(values, importance, zero: 16, into: parts)
+        } else {
+            unsafe BlockRounding.symmetric(values, zero: 16, into: parts)
+        }
     }
 }
 
@@ -56,7 +68,11 @@ extension Q5_1: WritableFormat {
     }
 
     public func round(_ values: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>, into parts: UnpackedRow) {
-        unsafe BlockRounding.withMinimum(values, top: 31, into: parts)
+        if importance.count == values.count {
+            unsafe WeightedRounding.withMinimum(values, importance, top: 31, into: parts)
+        } else {
+            unsafe BlockRounding.withMinimum(values, top: 31, into: parts)
+        }
     }
 }
 

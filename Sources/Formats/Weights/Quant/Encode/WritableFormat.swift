@@ -8,8 +8,8 @@ public protocol PackableFormat: QuantFormat {
 public protocol WritableFormat: PackableFormat {
     /// Chooses codes and scales for one row of numbers.
     /// - Parameters:
-    ///   - importance: one weight per value for its squared error, or empty for all alike. Formats whose rounding is fixed by
-    ///     their reference ignore it.
+    ///   - importance: one weight per value for its squared error, or empty for all alike. Q8_0 and MLX's formats, whose rounding
+    ///     is fixed by their reference, ignore it.
     ///   - parts: as for `unpack`.
     func round(_ values: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>, into parts: UnpackedRow)
 }
