@@ -12,23 +12,40 @@
 /// A counter that threads wait on. A waiter counts itself before it sleeps and a poster changes the value before it
 /// looks for sleepers, both sequentially consistent, and the kernel compares the value once more: no wake-up is lost.
 typedef struct signal_word {
-    _Alignas(64) atomic_uint value;
+    atomic_uint value;
     atomic_uint sleepers;
 } signal_word;
 
-enum { CLOSED = 1u << 31 };
+typedef void (*ck_work)(void *context, int member, int members);
+
+/// What the members besides the caller are to do: one line, so that who sees the count rise has the rest with it.
+typedef struct posted_run {
+    _Alignas(64) signal_word count;  // of runs
+    _Atomic(ck_work) work;
+    _Atomic(void *) context;
+} posted_run;
+
+/// A member's place, a line of its own: 2 run when it is through with a run, 2 run - 1 while somebody is at work on it.
+/// Whoever raises it from one to the other does that member's work, its thread or the caller.
+typedef struct seat {
+    _Alignas(64) signal_word word;
+} seat;
+
+/// Memory that a thread fetches while it waits.
+typedef struct next_memory {
+    _Alignas(64) _Atomic(const char *) at;
+    atomic_size_t bytes;
+} next_memory;
 
 struct ck_team {
-    signal_word start;  // counts runs
-    signal_word door;   // how many threads are inside the present run, and whether more may enter
-    _Alignas(64) atomic_int next;  // the next member index to be worked for
+    posted_run run;
     _Alignas(64) int members;
     int spins;
     int threads;  // that exist, besides the caller
     atomic_bool stop;
-    void (*work)(void *context, int member, int members);
-    void *context;
-    pthread_t list[];
+    pthread_t *list;
+    next_memory *next;
+    seat seats[];  // like list and next, of the members besides the caller
 };
 
 static inline void relax(void) {
@@ -39,18 +56,22 @@ static inline void relax(void) {
 #endif
 }
 
+/// Brings a line here to be written to.
+static inline void claim_line(const void *at) {
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)at));
+#else
+    __builtin_prefetch(at, 1);
+#endif
+}
+
 static void post(signal_word *word) {
     if (atomic_load(&word->sleepers) != 0)
         syscall(SYS_futex, &word->value, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-/// Returns when the value is no longer `old`.
-static unsigned wait_beyond(signal_word *word, unsigned old, int spins) {
+static unsigned sleep_beyond(signal_word *word, unsigned old) {
     unsigned now;
-    for (int i = 0; i < spins; i++) {
-        if ((now = atomic_load_explicit(&word->value, memory_order_acquire)) != old) return now;
-        relax();
-    }
     atomic_fetch_add(&word->sleepers, 1);
     while ((now = atomic_load(&word->value)) == old)
         syscall(SYS_futex, &word->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
@@ -58,76 +79,134 @@ static unsigned wait_beyond(signal_word *word, unsigned old, int spins) {
     return now;
 }
 
-static void work_off(ck_team *team) {
-    for (int member; (member = atomic_fetch_add(&team->next, 1)) < team->members;)
-        team->work(team->context, member, team->members);
+/// Returns when the value is no longer `old`.
+static void wait_beyond(signal_word *word, unsigned old, int spins) {
+    for (int i = 0; i < spins; i++) {
+        if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return;
+        relax();
+    }
+    sleep_beyond(word, old);
 }
 
-/// Enters only through an open door, so that a late thread never touches a run that is over. (It may enter the one
-/// after, which is as good.)
-static bool enter(ck_team *team) {
-    unsigned inside = atomic_load(&team->door.value);
-    do {
-        if (inside & CLOSED) return false;
-    } while (!atomic_compare_exchange_weak(&team->door.value, &inside, inside + 1));
+/// The next run. Meanwhile the thread's seat stays at hand, so that taking it does not wait for another processor's cache,
+/// and what will be read next comes into its own.
+static unsigned wait_for_run(ck_team *team, unsigned seen, int member) {
+    const next_memory *next = &team->next[member - 1];
+    const char *at = atomic_load_explicit(&next->at, memory_order_relaxed);
+    size_t left = atomic_load_explicit(&next->bytes, memory_order_relaxed);
+    for (int i = 0; i < team->spins; i++) {
+        unsigned now = atomic_load_explicit(&team->run.count.value, memory_order_acquire);
+        if (now != seen) return now;
+        if (i % 16 == 8) claim_line(&team->seats[member - 1]);
+        if (left >= 64) {
+            __builtin_prefetch(at, 0, 2);
+            at += 64, left -= 64;
+        } else {
+            relax();
+        }
+    }
+    return sleep_beyond(&team->run.count, seen);
+}
+
+/// Does a member's work in a run, unless somebody else does. What a late thread has read of a run that is over is of no
+/// consequence: its seat is no longer free then.
+static bool work_for(ck_team *team, unsigned run, int member, ck_work work, void *context) {
+    unsigned before = 2 * (run - 1);
+    if (!atomic_compare_exchange_strong(&team->seats[member - 1].word.value, &before, 2 * run - 1)) return false;
+    work(context, member, team->members);
     return true;
 }
 
+typedef struct thread_start {
+    ck_team *team;
+    int member;
+} thread_start;
+
 static void *thread_main(void *argument) {
-    ck_team *team = argument;
-    for (unsigned seen = 0;;) {
-        seen = wait_beyond(&team->start, seen, team->spins);
+    ck_team *team = ((thread_start *)argument)->team;
+    const int member = ((thread_start *)argument)->member;
+    free(argument);
+    for (unsigned run = 0;;) {
+        run = wait_for_run(team, run, member);
         if (atomic_load(&team->stop)) return NULL;
-        if (!enter(team)) continue;
-        work_off(team);
-        if (atomic_fetch_sub(&team->door.value, 1) == (CLOSED | 1)) post(&team->door);
+        ck_work work = atomic_load_explicit(&team->run.work, memory_order_relaxed);
+        void *context = atomic_load_explicit(&team->run.context, memory_order_relaxed);
+        if (!work_for(team, run, member, work, context)) continue;
+        atomic_store(&team->seats[member - 1].word.value, 2 * run);
+        post(&team->seats[member - 1].word);
     }
+}
+
+static bool start_thread(ck_team *team, int member) {
+    thread_start *start = malloc(sizeof *start);
+    if (!start) return false;
+    *start = (thread_start){team, member};
+    if (pthread_create(&team->list[member - 1], NULL, thread_main, start) == 0) return true;
+    free(start);
+    return false;
 }
 
 ck_team *ck_team_create(int members) {
     if (members < 1) members = 1;
-    size_t bytes = sizeof(ck_team) + (size_t)members * sizeof(pthread_t);
-    ck_team *team = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
-    if (!team) return NULL;
-    *team = (ck_team){.members = members};
-    atomic_store(&team->door.value, CLOSED);
+    const size_t places = (size_t)members;
+    ck_team *team = aligned_alloc(64, sizeof(ck_team) + places * sizeof(seat));
+    pthread_t *list = malloc(places * sizeof *list);
+    next_memory *next = aligned_alloc(64, places * sizeof *next);
+    if (!team || !list || !next) {
+        free(team);
+        free(list);
+        free(next);
+        return NULL;
+    }
+    *team = (ck_team){.members = members, .list = list, .next = next};
+    for (int i = 0; i < members; i++) team->seats[i] = (seat){0}, next[i] = (next_memory){0};
     // A pause takes some 10 ns: wait up to 0.1 ms, which covers the gap between two tokens. Never spin where members
     // outnumber processors: the one waited for could not run.
     team->spins = sysconf(_SC_NPROCESSORS_ONLN) >= members ? 10000 : 1;
     sigset_t all, before;  // signals belong to the program's own threads
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (team->threads < members - 1 && pthread_create(&team->list[team->threads], NULL, thread_main, team) == 0)
-        team->threads++;
+    while (team->threads < members - 1 && start_thread(team, team->threads + 1)) team->threads++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    team->members = team->threads + 1;  // the door has not been open yet, so nobody has read it
+    team->members = team->threads + 1;  // there has been no run yet, so nobody has read it
     return team;
 }
 
 void ck_team_destroy(ck_team *team) {
     if (!team) return;
     atomic_store(&team->stop, true);
-    atomic_fetch_add(&team->start.value, 1);
-    post(&team->start);
+    atomic_fetch_add(&team->run.count.value, 1);
+    post(&team->run.count);
     for (int i = 0; i < team->threads; i++) pthread_join(team->list[i], NULL);
+    free(team->list);
+    free(team->next);
     free(team);
 }
 
 int ck_team_members(const ck_team *team) { return team->members; }
 
-void ck_team_run(ck_team *team, void (*work)(void *context, int member, int members), void *context) {
+void ck_team_next(ck_team *team, int member, const void *memory, size_t bytes) {
+    if (member < 1 || member >= team->members) return;
+    atomic_store_explicit(&team->next[member - 1].at, memory, memory_order_relaxed);
+    atomic_store_explicit(&team->next[member - 1].bytes, bytes, memory_order_relaxed);
+}
+
+void ck_team_run(ck_team *team, ck_work work, void *context) {
     if (team->members == 1) {
         work(context, 0, 1);
         return;
     }
-    team->work = work;
-    team->context = context;
-    atomic_store(&team->next, 0);
-    atomic_store(&team->door.value, 0);
-    atomic_fetch_add(&team->start.value, 1);
-    post(&team->start);
-    work_off(team);
-    // All indices are taken: wait for those who are at work, and not for a thread that has yet to be scheduled.
-    atomic_fetch_or(&team->door.value, CLOSED);
-    for (unsigned inside; (inside = atomic_load(&team->door.value)) != CLOSED;) wait_beyond(&team->door, inside, team->spins);
+    const unsigned run = atomic_load_explicit(&team->run.count.value, memory_order_relaxed) + 1;
+    atomic_store_explicit(&team->run.work, work, memory_order_relaxed);
+    atomic_store_explicit(&team->run.context, context, memory_order_relaxed);
+    atomic_store_explicit(&team->run.count.value, run, memory_order_release);
+    post(&team->run.count);  // who falls asleep right now misses this run, and the caller does his work
+    work(context, 0, team->members);
+    for (int member = 1; member < team->members; member++) {
+        // Waits for those who are at work, and not for a thread that has yet to be scheduled.
+        signal_word *word = &team->seats[member - 1].word;
+        if (atomic_load_explicit(&word->value, memory_order_acquire) == 2 * run) continue;
+        if (work_for(team, run, member, work, context)) atomic_store_explicit(&word->value, 2 * run, memory_order_relaxed);
+        else wait_beyond(word, 2 * run - 1, team->spins);
+    }
 }

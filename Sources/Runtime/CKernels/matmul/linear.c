@@ -5,8 +5,11 @@
 
 /// Distinct ways of quantising the input in one pass over the products; more than these take another pass.
 enum { INPUTS = 2 };
-/// Below this many numbers the caller prepares the input alone, which is cheaper than a run of the team.
-enum { ALONE = 4096 };
+/// Up to so many bytes of prepared input every member prepares for itself, which is cheaper than a run of the team and than
+/// lines from another's cache: a row of 5632 columns at most.
+enum { OWN_BYTES = 36 << 10 };
+/// Bytes that a waiting member fetches of the next matrix: what comes from memory in the time of a short pause.
+enum { NEXT_BYTES = 128 << 10 };
 /// So few tokens wait for memory: the kernels then work on up to four panels at once.
 enum { FEW = 4 };
 /// Bytes of prepared input that stay in the second-level cache while a few panels pass over them.
@@ -20,11 +23,12 @@ enum { HELP = 8 };
 /// Columns of the input that are worked out at once before they are quantised: a tile of them stays in the first-level cache.
 enum { STRIP = 256, MOST_TILE = 16 };
 
-/// Consecutive tokens and how far their products are. With many tokens every member has a share of its own: what it has
-/// prepared then lies in its own cache, and only the last panels are worked off by others. With few tokens there is one
-/// share, and all members take panels of it.
+/// Consecutive tokens, a range of panels, and how far their products are. With many tokens every member has tokens of its
+/// own: what it has prepared then lies in its own cache. With few tokens every member has panels of its own. What a member
+/// has left when another is done, the other helps with.
 typedef struct linear_share {
     int64_t first, tokens, tiles;  // tiles are as even as can be
+    int64_t end;                   // of the panels
     atomic_bool prepared;
     _Alignas(64) atomic_llong next;  // the next panel
 } linear_share;
@@ -44,11 +48,17 @@ typedef struct linear_job {
     int64_t panels;              // of all products together
     int splits;                  // parts of the columns that members prepare apart
     int shares;
+    bool apart;                  // shares have tokens of their own
+    bool own;                    // every member prepares the whole input for itself
     linear_share share[MOST_SHARES];
 } linear_job;
 
 static int64_t first_token(const linear_share *share, int64_t tile) {
     return share->first + ck_first_token(share->tokens, share->tiles, tile);
+}
+
+static size_t input_bytes(const linear_job *job, int input) {
+    return (job->token_bytes[input] * (size_t)job->tokens + 63) & ~(size_t)63;
 }
 
 size_t ck_linear_scratch(int64_t tokens, int64_t columns) {
@@ -76,7 +86,8 @@ static int find_input(const linear_job *job, const ck_input *input) {
 // ------------------------------------------------------------------------------------------------------------- input
 
 /// Columns from ..< to of a tile: worked out a strip at a time, then quantised or laid out for every input.
-static void prepare_tile(const linear_job *job, const linear_share *share, int64_t tile, int64_t from, int64_t to) {
+static void prepare_tile(const linear_job *job, const linear_share *share, int64_t tile, int64_t from, int64_t to,
+                         uint8_t *const *prepared_at) {
     const ck_source *source = job->source;
     int64_t first = first_token(share, tile), stride = source->stride;
     int tokens = (int)(first_token(share, tile + 1) - first);
@@ -101,7 +112,7 @@ static void prepare_tile(const linear_job *job, const linear_share *share, int64
             x_stride = STRIP;
         }
         for (int i = 0; i < job->inputs; i++) {
-            uint8_t *target = job->prepared_at[i] + (size_t)first * job->token_bytes[i];
+            uint8_t *target = prepared_at[i] + (size_t)first * job->token_bytes[i];
             if (job->dense) {
                 target += job->token_bytes[i] / (size_t)ck_dense_columns(job->columns) * (size_t)(column * tokens);
                 job->table->lay_out(job->products[0].matrix->form.values, x, x_stride, tokens, width, target);
@@ -113,7 +124,7 @@ static void prepare_tile(const linear_job *job, const linear_share *share, int64
     }
 }
 
-/// The only share, by all members: they take tiles, or, where there are few of them, parts of every tile.
+/// All tokens, by all members: they take tiles, or, where there are few of them, parts of every tile.
 static void prepare(void *context, int member, int members) {
     const linear_job *job = context;
     const linear_share *share = &job->share[0];
@@ -121,7 +132,7 @@ static void prepare(void *context, int member, int members) {
     for (int64_t item = member; item < share->tiles * job->splits; item += members) {
         int64_t part = item % job->splits, from = strips * part / job->splits * STRIP;
         int64_t to = strips * (part + 1) / job->splits * STRIP;
-        prepare_tile(job, share, item / job->splits, from, to < job->columns ? to : job->columns);
+        prepare_tile(job, share, item / job->splits, from, to < job->columns ? to : job->columns, job->prepared_at);
     }
 }
 
@@ -135,13 +146,13 @@ typedef struct linear_part {
     const ck_input *input;
 } linear_part;
 
-static linear_part part_of(const linear_job *job, const ck_product *product) {
+static linear_part part_of(const linear_job *job, const ck_product *product, uint8_t *const *prepared_at) {
     int index = 0;
     if (!job->dense) {
         ck_input input = input_for(job, &product->matrix->form);
         index = find_input(job, &input);
     }
-    return (linear_part){product, job->prepared_at[index], job->token_bytes[index], &job->input[index]};
+    return (linear_part){product, prepared_at[index], job->token_bytes[index], &job->input[index]};
 }
 
 /// While tile `index` of `count` passes over a panel, fetches its part of the next panel.
@@ -180,27 +191,27 @@ static void multiply(const linear_job *job, const linear_share *share, const lin
 
 static int64_t panels_of(const ck_matrix *matrix) { return (matrix->rows + CK_PANEL_ROWS - 1) / CK_PANEL_ROWS; }
 
-/// The next panels of all products in a row: large takes first, small ones last, so that all members end together.
+/// The next panels of a share, products in a row: half of what is left, so that there is something to help with to the end.
 /// Leaves the last `left` ones.
-static int64_t take(const linear_job *job, linear_share *share, int members, int64_t left, int64_t *first) {
+static int64_t take(const linear_job *job, linear_share *share, int64_t left, int64_t *first) {
     int64_t grain = job->tokens <= FEW ? 4 : job->dense ? 2 : 1, size;  // dense panels go in twos
     long long from = atomic_load_explicit(&share->next, memory_order_relaxed);
     do {
-        if (from >= job->panels - left) return 0;
-        size = (job->panels - from) / (4 * members) / grain * grain;
+        if (from >= share->end - left) return 0;
+        size = (share->end - from) / 2 / grain * grain;
         size = size < grain ? grain : size > MOST_PANELS ? MOST_PANELS : size;
     } while (!atomic_compare_exchange_weak_explicit(&share->next, &from, from + size, memory_order_relaxed, memory_order_relaxed));
     *first = from;
-    return job->panels - from < size ? job->panels - from : size;
+    return share->end - from < size ? share->end - from : size;
 }
 
-static void take_panels(const linear_job *job, linear_share *share, int members, int64_t left) {
-    for (int64_t from, size; (size = take(job, share, members, left, &from)) > 0;) {
+static void take_panels(const linear_job *job, linear_share *share, int64_t left, uint8_t *const *prepared_at) {
+    for (int64_t from, size; (size = take(job, share, left, &from)) > 0;) {
         int64_t to = from + size, base = 0;
         for (int i = 0; i < job->count && base < to; i++) {
             int64_t end = base + panels_of(job->products[i].matrix);
             if (from < end) {
-                linear_part part = part_of(job, &job->products[i]);
+                linear_part part = part_of(job, &job->products[i], prepared_at);
                 multiply(job, share, &part, from - base, (to < end ? to : end) - base);
                 from = to < end ? to : end;
             }
@@ -209,37 +220,54 @@ static void take_panels(const linear_job *job, linear_share *share, int members,
     }
 }
 
-static void work_on_one_share(void *context, int member, int members) {
-    linear_job *job = context;
-    (void)member;
-    take_panels(job, &job->share[0], members, 0);
-}
-
-/// A member's own share, and then others' that are late: what they prepared has to come over from their caches, so it does
-/// not pay for a little.
-static void work_on_shares(void *context, int member, int members) {
-    linear_job *job = context;
-    for (int i = 0; i < members; i++) {
-        linear_share *share = &job->share[(member + i) % members];
-        if (i == 0) {
-            for (int64_t tile = 0; tile < share->tiles; tile++) prepare_tile(job, share, tile, 0, job->columns);
-            atomic_store_explicit(&share->prepared, true, memory_order_release);
-        } else if (!atomic_load_explicit(&share->prepared, memory_order_acquire)) {
-            continue;
+/// A member's own share, and then others'. Where these have tokens of their own, what they prepared has to come over from
+/// their caches, so it does not pay for a little.
+static void work_on_shares_with(linear_job *job, int member, uint8_t *const *prepared_at) {
+    for (int i = 0; i < job->shares; i++) {
+        linear_share *share = &job->share[(member + i) % job->shares];
+        if (i == 0 && (job->apart || job->own)) {
+            for (int64_t tile = 0; tile < share->tiles; tile++) prepare_tile(job, share, tile, 0, job->columns, prepared_at);
+            if (job->apart) atomic_store_explicit(&share->prepared, true, memory_order_release);
         }
-        take_panels(job, share, members, i == 0 ? 0 : job->panels / HELP);
+        if (!atomic_load_explicit(&share->prepared, memory_order_acquire)) continue;
+        take_panels(job, share, i > 0 && job->apart ? job->panels / HELP : 0, prepared_at);
     }
 }
 
+static void work_on_shares(void *context, int member, int members) {
+    linear_job *job = context;
+    (void)members;
+    if (!job->own) {
+        work_on_shares_with(job, member, job->prepared_at);
+        return;
+    }
+    _Alignas(64) uint8_t own[OWN_BYTES];
+    uint8_t *prepared_at[INPUTS], *at = own;
+    for (int i = 0; i < job->inputs; i++) {
+        prepared_at[i] = at;
+        at += input_bytes(job, i);
+    }
+    work_on_shares_with(job, member, prepared_at);
+}
+
+/// Where a member's own panels start, of so many.
+static int64_t first_panel(int64_t panels, int member, int shares) {
+    int64_t first = (panels + 3) / 4 * member / shares * 4;
+    return first < panels ? first : panels;
+}
+
 static void share_out(linear_job *job, int members) {
-    job->shares = members <= MOST_SHARES && job->tokens >= (int64_t)SHARE_TILES * job->tile_tokens * members ? members : 1;
+    job->shares = members < MOST_SHARES ? members : MOST_SHARES;
+    job->apart = members <= MOST_SHARES && members > 1 && job->tokens >= (int64_t)SHARE_TILES * job->tile_tokens * members;
     for (int i = 0; i < job->shares; i++) {
         linear_share *share = &job->share[i];
-        share->first = job->tokens * i / job->shares;
-        share->tokens = job->tokens * (i + 1) / job->shares - share->first;
+        share->first = job->apart ? job->tokens * i / job->shares : 0;
+        share->tokens = (job->apart ? job->tokens * (i + 1) / job->shares : job->tokens) - share->first;
         share->tiles = (share->tokens + job->tile_tokens - 1) / job->tile_tokens;
-        atomic_store_explicit(&share->prepared, false, memory_order_relaxed);
-        atomic_store_explicit(&share->next, 0, memory_order_relaxed);
+        int64_t from = job->apart ? 0 : first_panel(job->panels, i, job->shares);
+        share->end = job->apart ? job->panels : first_panel(job->panels, i + 1, job->shares);
+        atomic_store_explicit(&share->prepared, !job->apart, memory_order_relaxed);
+        atomic_store_explicit(&share->next, from, memory_order_relaxed);
     }
     job->splits = job->share[0].tiles >= 2 * members ? 1 : members;
 }
@@ -289,17 +317,26 @@ void ck_linear(ck_team *team, const ck_source *source, int64_t tokens, int64_t c
         uint8_t *at = scratch;
         for (int i = 0; i < job.inputs; i++) {
             job.prepared_at[i] = at;
-            at += (job.token_bytes[i] * (size_t)tokens + 63) & ~(size_t)63;
+            at += input_bytes(&job, i);
         }
         share_out(&job, members);
-        if (job.shares > 1) {
-            ck_team_run(team, work_on_shares, &job);
-        } else {
-            if (tokens * columns <= ALONE) prepare(&job, 0, 1);
-            else ck_team_run(team, prepare, &job);
-            ck_team_run(team, work_on_one_share, &job);
-        }
+        job.own = !job.apart && at - (uint8_t *)scratch <= OWN_BYTES;
+        if (!job.apart && !job.own) ck_team_run(team, prepare, &job);
+        ck_team_run(team, work_on_shares, &job);
         products += taken;
         count -= taken;
+    }
+}
+
+void ck_linear_next(ck_team *team, const ck_matrix *const *matrices, int count) {
+    const int members = ck_team_members(team), shares = members < MOST_SHARES ? members : MOST_SHARES;
+    int64_t panels = 0;
+    for (int i = 0; i < count; i++) panels += panels_of(matrices[i]);
+    for (int member = 1; member < shares; member++) {
+        int64_t from = first_panel(panels, member, shares);
+        int i = 0;
+        while (i < count && from >= panels_of(matrices[i])) from -= panels_of(matrices[i++]);
+        const size_t bytes = i == count ? 0 : (size_t)(panels_of(matrices[i]) - from) * matrices[i]->panel_bytes;
+        ck_team_next(team, member, bytes ? ck_panel(matrices[i], from) : NULL, bytes < NEXT_BYTES ? bytes : NEXT_BYTES);
     }
 }

@@ -127,21 +127,23 @@ INLINE int strands_for(const int tokens) {
 }
 
 /// How far ahead of the codes in use the next ones are fetched, where the processor does not run ahead far enough by itself:
-/// a byte of codes is four times the instructions in AVX2 that it is in AVX-512.
-enum { AHEAD = LANES == 8 ? 3072 : 0 };
+/// a byte of codes is four times the instructions in AVX2 that it is in AVX-512, and more with every token.
+INLINE int ahead_for(const int tokens) { return LANES == 8 ? 3072 : tokens > 3 ? 2048 : 0; }
 
 /// A stream of memory starts slowly, and every panel starts one. While these panels stream, a line per unit fetches the
 /// beginning of the next ones, codes and scales. `unit` counts bytes of codes.
 INLINE void prefetch_next(const ck_matrix *matrix, const strand *of, size_t unit, const int bits, const int tokens,
                           const int strands) {
-    if (strands == 1 || tokens > 3) return;
+    // Tiles of more than 10 tokens come in numbers, and their panels are in the cache, see fetch_next in linear.c.
+    if (tokens > 10 || (strands == 1 && (LANES == 8 || tokens <= 3))) return;
+    const int ahead = ahead_for(tokens);
     const size_t next = (size_t)(strands / PARTS) * matrix->panel_bytes + unit / bits;
 #pragma clang loop unroll(full)
     for (int s = 0; s < strands; s += PARTS) {
         k_prefetch(of[s].codes + next);
         k_prefetch(of[s].scales + next);
 #pragma clang loop unroll(full)
-        for (int line = 0; AHEAD > 0 && line < bits; line++) k_prefetch(of[s].codes + unit + AHEAD + 64 * line);
+        for (int line = 0; ahead > 0 && line < bits; line++) k_prefetch(of[s].codes + unit + ahead + 64 * line);
     }
 }
 
