@@ -88,8 +88,6 @@ extension KernelTests {
             source.stride = Int64(columns)
             source.fine = fine
             through(&source)
-            let next = packed.indices.map { UnsafePointer(matrices.start + $0) as UnsafePointer<ck_matrix>? }
-            ck_linear_next(team.team, next, Int32(next.count))  // whatever is fetched meanwhile
             ck_linear(team.team, &source, Int64(tokens), Int64(columns), products, Int32(products.count), scratch.start)
             return zip(packed, outputs).map { packed, output in
                 let rows = Int(packed.matrix.rows)

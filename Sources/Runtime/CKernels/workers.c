@@ -31,12 +31,6 @@ typedef struct seat {
     _Alignas(64) signal_word word;
 } seat;
 
-/// Memory that a thread fetches while it waits.
-typedef struct next_memory {
-    _Alignas(64) _Atomic(const char *) at;
-    atomic_size_t bytes;
-} next_memory;
-
 struct ck_team {
     posted_run run;
     _Alignas(64) int members;
@@ -44,8 +38,7 @@ struct ck_team {
     int threads;  // that exist, besides the caller
     atomic_bool stop;
     pthread_t *list;
-    next_memory *next;
-    seat seats[];  // like list and next, of the members besides the caller
+    seat seats[];  // like the list, of the members besides the caller
 };
 
 static inline void relax(void) {
@@ -88,22 +81,13 @@ static void wait_beyond(signal_word *word, unsigned old, int spins) {
     sleep_beyond(word, old);
 }
 
-/// The next run. Meanwhile the thread's seat stays at hand, so that taking it does not wait for another processor's cache,
-/// and what will be read next comes into its own.
+/// The next run. Meanwhile the thread's seat stays at hand, so that taking it does not wait for another processor's cache.
 static unsigned wait_for_run(ck_team *team, unsigned seen, int member) {
-    const next_memory *next = &team->next[member - 1];
-    const char *at = atomic_load_explicit(&next->at, memory_order_relaxed);
-    size_t left = atomic_load_explicit(&next->bytes, memory_order_relaxed);
     for (int i = 0; i < team->spins; i++) {
         unsigned now = atomic_load_explicit(&team->run.count.value, memory_order_acquire);
         if (now != seen) return now;
         if (i % 16 == 8) claim_line(&team->seats[member - 1]);
-        if (left >= 64) {
-            __builtin_prefetch(at, 0, 2);
-            at += 64, left -= 64;
-        } else {
-            relax();
-        }
+        relax();
     }
     return sleep_beyond(&team->run.count, seen);
 }
@@ -151,15 +135,13 @@ ck_team *ck_team_create(int members) {
     const size_t places = (size_t)members;
     ck_team *team = aligned_alloc(64, sizeof(ck_team) + places * sizeof(seat));
     pthread_t *list = malloc(places * sizeof *list);
-    next_memory *next = aligned_alloc(64, places * sizeof *next);
-    if (!team || !list || !next) {
+    if (!team || !list) {
         free(team);
         free(list);
-        free(next);
         return NULL;
     }
-    *team = (ck_team){.members = members, .list = list, .next = next};
-    for (int i = 0; i < members; i++) team->seats[i] = (seat){0}, next[i] = (next_memory){0};
+    *team = (ck_team){.members = members, .list = list};
+    for (int i = 0; i < members; i++) team->seats[i] = (seat){0};
     // A pause takes some 10 ns: wait up to 0.1 ms, which covers the gap between two tokens. Never spin where members
     // outnumber processors: the one waited for could not run.
     team->spins = sysconf(_SC_NPROCESSORS_ONLN) >= members ? 10000 : 1;
@@ -179,17 +161,10 @@ void ck_team_destroy(ck_team *team) {
     post(&team->run.count);
     for (int i = 0; i < team->threads; i++) pthread_join(team->list[i], NULL);
     free(team->list);
-    free(team->next);
     free(team);
 }
 
 int ck_team_members(const ck_team *team) { return team->members; }
-
-void ck_team_next(ck_team *team, int member, const void *memory, size_t bytes) {
-    if (member < 1 || member >= team->members) return;
-    atomic_store_explicit(&team->next[member - 1].at, memory, memory_order_relaxed);
-    atomic_store_explicit(&team->next[member - 1].bytes, bytes, memory_order_relaxed);
-}
 
 void ck_team_run(ck_team *team, ck_work work, void *context) {
     if (team->members == 1) {

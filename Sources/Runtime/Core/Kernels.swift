@@ -54,7 +54,6 @@ struct Kernels {
     fileprivate let products: UnsafeMutablePointer<ck_product>
     let squares: UnsafeMutablePointer<InputSquares>?  // nil but where inputs are observed
     fileprivate static let mostProducts = 3
-    private static let fewRows = 4
 
     var members: Int { Int(ck_team_members(team)) }
 
@@ -133,19 +132,6 @@ struct Kernels {
         precondition(matrix.columns == input.buffer.width && matrix.rows == target.width)
         products[0] = ck_product(matrix: panels, bias: matrix.bias, y: target.base, stride: Int64(target.width), adds: true)
         linear(input, rows: rows, finely: false, 1, scratch)
-    }
-
-    /// Which matrices the products after the next ones will have: threads that wait fetch their beginning. Where there are many
-    /// rows, they do not wait for memory.
-    func prepare<let count: Int>(for matrices: [count of PackedMatrix], rows: Int) {
-        guard rows <= Self.fewRows else { return }
-        withUnsafeTemporaryAllocation(of: UnsafePointer<ck_matrix>?.self, capacity: count) { list in
-            for index in 0..<count {
-                guard case .panels(let panels) = matrices[index].form else { return }
-                list[index] = panels
-            }
-            ck_linear_next(team, list.baseAddress, Int32(count))
-        }
     }
 
     /// The input as a buffer of its own, in the scratch.

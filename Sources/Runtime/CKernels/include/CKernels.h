@@ -29,8 +29,6 @@ int ck_team_members(const ck_team *team);
 /// Calls work(context, member, members) once for every member index and returns when all have returned. An index whose
 /// thread is late is worked off by another, so the calls must not wait for each other.
 void ck_team_run(ck_team *team, void (*work)(void *context, int member, int members), void *context);
-/// What a member will read after the next run: it fetches so many bytes while it waits. Only a hint.
-void ck_team_next(ck_team *team, int member, const void *memory, size_t bytes);
 
 // -------------------------------------------------------------------------------------------------- packed matrices
 
@@ -129,9 +127,6 @@ size_t ck_linear_scratch(int64_t tokens, int64_t columns);
 /// team.
 void ck_linear(ck_team *team, const ck_source *source, int64_t tokens, int64_t columns, const ck_product *products,
                int count, void *scratch);
-
-/// Which matrices the products after the next ones will have, of few tokens: waiting members fetch their beginning.
-void ck_linear_next(ck_team *team, const ck_matrix *const *matrices, int count);
 
 /// For bf16 weights, whose inputs are rounded to bf16: rows `rows` ... 2 rows - 1 of x become what rounding rows
 /// 0 ... rows - 1 leaves over. ck_linear of all 2 rows, without bias, and ck_join then give the product of x with 16 bits.

@@ -6,10 +6,9 @@
 /// Distinct ways of quantising the input in one pass over the products; more than these take another pass.
 enum { INPUTS = 2 };
 /// Up to so many bytes of prepared input every member prepares for itself, which is cheaper than a run of the team and than
-/// lines from another's cache: a row of 5632 columns at most.
+/// lines from another's cache: a row of 5632 columns at most. Products then begin while others still read x, so none may write
+/// to it.
 enum { OWN_BYTES = 36 << 10 };
-/// Bytes that a waiting member fetches of the next matrix: what comes from memory in the time of a short pause.
-enum { NEXT_BYTES = 128 << 10 };
 /// So few tokens wait for memory: the kernels then work on up to four panels at once.
 enum { FEW = 4 };
 /// Bytes of prepared input that stay in the second-level cache while a few panels pass over them.
@@ -325,18 +324,5 @@ void ck_linear(ck_team *team, const ck_source *source, int64_t tokens, int64_t c
         ck_team_run(team, work_on_shares, &job);
         products += taken;
         count -= taken;
-    }
-}
-
-void ck_linear_next(ck_team *team, const ck_matrix *const *matrices, int count) {
-    const int members = ck_team_members(team), shares = members < MOST_SHARES ? members : MOST_SHARES;
-    int64_t panels = 0;
-    for (int i = 0; i < count; i++) panels += panels_of(matrices[i]);
-    for (int member = 1; member < shares; member++) {
-        int64_t from = first_panel(panels, member, shares);
-        int i = 0;
-        while (i < count && from >= panels_of(matrices[i])) from -= panels_of(matrices[i++]);
-        const size_t bytes = i == count ? 0 : (size_t)(panels_of(matrices[i]) - from) * matrices[i]->panel_bytes;
-        ck_team_next(team, member, bytes ? ck_panel(matrices[i], from) : NULL, bytes < NEXT_BYTES ? bytes : NEXT_BYTES);
     }
 }

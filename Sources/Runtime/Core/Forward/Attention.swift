@@ -15,7 +15,6 @@ extension Model {
         let value = workspace.value
         let scratch = workspace.scratch
 
-        kernels.prepare(for: [layer.attentionOutput], rows: rows)
         kernels.multiply(
             .normalised(hidden, weight: layer.attentionNorm, epsilon: epsilon), rows: rows, finely: true,
             into: [.init(matrix: layer.query, y: query), .init(matrix: layer.key, y: key), .init(matrix: layer.value, y: value)],
@@ -35,7 +34,6 @@ extension Model {
         let attended = workspace.attended
         let projected = workspace.projected
         kernels.attend(query, runs: runs, in: cache, shape: layer.shape, into: attended, scratch: workspace.attentionScratch)
-        kernels.prepare(for: [layer.gate, layer.up], rows: rows)
         if let weight = layer.attentionPostNorm {
             kernels.multiply(.plain(attended), rows: rows, into: [.init(matrix: layer.attentionOutput, y: projected)], scratch: scratch)
             kernels.normalise(projected, rows: rows, weight: weight, epsilon: epsilon, into: projected)

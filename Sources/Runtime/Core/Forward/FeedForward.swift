@@ -1,7 +1,6 @@
 extension Model {
     /// hidden += down( activation(gate(norm(hidden))) · up(norm(hidden)) )
-    /// - Parameter next: the layer after this one.
-    func feedForward(_ layer: borrowing Layer, before next: Layer?, rows: Int, _ workspace: borrowing Workspace) {
+    func feedForward(_ layer: borrowing Layer, rows: Int, _ workspace: borrowing Workspace) {
         let kernels = workspace.kernels
         let epsilon = hyperparameters.normEpsilon
         let hidden = workspace.hidden
@@ -10,16 +9,10 @@ extension Model {
         let projected = workspace.projected
         let scratch = workspace.scratch
 
-        kernels.prepare(for: [layer.down], rows: rows)
         kernels.multiply(
             .normalised(hidden, weight: layer.feedForwardNorm, epsilon: epsilon), rows: rows,
             into: [.init(matrix: layer.gate, y: gate), .init(matrix: layer.up, y: up)], scratch: scratch)
 
-        if let next {
-            kernels.prepare(for: [next.query, next.key, next.value], rows: rows)
-        } else {
-            kernels.prepare(for: [output], rows: rows)
-        }
         let gated = Kernels.Input.gated(gate, up: up, architecture.activation)
         if let weight = layer.feedForwardPostNorm {
             kernels.multiply(gated, rows: rows, into: [.init(matrix: layer.down, y: projected)], scratch: scratch)

@@ -14,7 +14,7 @@ extension Model {
         for (index, layer) in layers.enumerated() {
             attention(layer, cache.layer(index), rows: rows, runs, workspace)
             if index == layers.count - 1 { rows = keepWantedRows(of: batch, hidden) }
-            feedForward(layer, before: index + 1 < layers.count ? layers[index + 1] : nil, rows: rows, workspace)
+            feedForward(layer, rows: rows, workspace)
         }
 
         // From here on, rows are the logits that were asked for.
