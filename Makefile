@@ -6,7 +6,9 @@ LMX    := .build/release/lmx
 HOST   ?= 127.0.0.1
 PORT   ?= 1234
 
-.PHONY: run test build setup model bench soak lint clean
+PREFIX ?= /usr/local
+
+.PHONY: run test build install setup model bench soak lint clean
 
 ## run: set up, build, fetch the default model, serve it on 127.0.0.1:1234
 run: build model
@@ -18,6 +20,14 @@ test: setup
 
 build: setup
 	$(BUILD) --product lmx
+
+## install: the binary with Swift's library inside, the systemd unit and its configuration (DESTDIR and PREFIX are honoured)
+install: setup
+	$(BUILD) --product lmx --static-swift-stdlib
+	install -D -m 755 $(LMX) $(DESTDIR)$(PREFIX)/bin/lmx
+	install -d $(DESTDIR)/etc/systemd/system
+	sed 's#/usr/local/bin/lmx#$(PREFIX)/bin/lmx#' deploy/lmx.service > $(DESTDIR)/etc/systemd/system/lmx.service
+	test -e $(DESTDIR)/etc/lmx/config.toml || install -D -m 644 deploy/config.toml $(DESTDIR)/etc/lmx/config.toml
 
 setup:
 	@tools/setup

@@ -9,6 +9,7 @@ struct Answers: Sendable {
     private let model: ServedModel
     private let streamed: Bool
     private let client: String?
+    private let requestID: String
     private let server: ServerContext
 
     /// Hands everything to the engine before anything is waited for, so that a full queue is an error and no half answer.
@@ -32,7 +33,7 @@ struct Answers: Sendable {
         }
         return Answers(
             streams: try server.engine.generate(requests), choices: fields.choices, model: model, streamed: fields.streams,
-            client: call.client, server: server)
+            client: call.client, requestID: call.requestID, server: server)
     }
 
     /// What was asked for, or the server's own bound; inside the client's own bound on the context.
@@ -98,7 +99,14 @@ struct Answers: Sendable {
     private func report(_ ended: [Ended], _ usage: Usage) {
         let speed = ended.first.map { $0.timings.decodeTokensPerSecond($0.usage) } ?? 0
         let rounded = (speed * 10).rounded() / 10
-        server.log(LogLine(.info, "Completion request model=\(model.id) tokens=\(usage.completionTokens) speed=\(rounded)tok/s"))
+        server.log(
+            LogLine(
+                .info, "Completion request model=\(model.id) tokens=\(usage.completionTokens) speed=\(rounded)tok/s",
+                event: "completion", requestID: requestID,
+                [
+                    "model_id": .string(model.id), "prompt_tokens": .int(usage.promptTokens),
+                    "completion_tokens": .int(usage.completionTokens), "tokens_per_second": .float(rounded), "stream": .bool(streamed),
+                ]))
         for answer in ended { server.metrics.finished(model, answer.usage, answer.timings, gaps: answer.gaps, client: client) }
         let time = ended.map(\.timings.total).max() ?? 0
         server.events.tell(

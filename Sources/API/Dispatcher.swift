@@ -36,20 +36,23 @@ package struct Dispatcher: Sendable {
         to head: RequestHead, port: Int, contentLength: Int?, body: @Sendable () async throws -> Body
     ) async throws -> Response {
         var found: Route?
+        let requestID = Identifier.ofRequest(head.fields["x-request-id"])
+        let start = ContinuousClock.now
         do {
-            let response = try await answer(head, port: port, contentLength: contentLength, found: &found, body)
+            let response = try await answer(head, requestID, port: port, contentLength: contentLength, found: &found, body)
             count(head, found, response.status, streams: response.reply?.isStream ?? false)
+            report(head, requestID, response.status, since: start)
             return response
         } catch {
             count(head, found, 499, streams: false)  // the client is gone
+            report(head, requestID, 499, since: start)
             throw error
         }
     }
 
     private func answer(
-        _ head: RequestHead, port: Int, contentLength: Int?, found: inout Route?, _ body: @Sendable () async throws -> Body
+        _ head: RequestHead, _ requestID: String, port: Int, contentLength: Int?, found: inout Route?, _ body: @Sendable () async throws -> Body
     ) async throws -> Response {
-        let requestID = Identifier.ofRequest(head.fields["x-request-id"])
         var fields = [(name: "X-Request-ID", value: requestID)]
         var bodyIsRead = (contentLength ?? 0) == 0 && head.fields["transfer-encoding"] == nil
         let gatekeeper = gatekeeper
@@ -131,6 +134,21 @@ package struct Dispatcher: Sendable {
         server.metrics.answered(
             .init(method: method, route: route?.pattern.description ?? "unknown", status: status),
             isInference: route.map { $0.access == .client && $0.method == .post } ?? false, streams: streams, client: head.client)
+    }
+
+    /// One line of the JSON log for each request, probes and the stream of events aside. Only the path: what stands behind
+    /// a question mark may be a key.
+    private func report(_ head: RequestHead, _ requestID: String, _ status: Int, since start: ContinuousClock.Instant) {
+        let path = String(head.path)
+        guard !["/healthz", "/readyz", "/admin/events"].contains(path) || status >= 400 && status != 503 else { return }
+        let milliseconds = ((ContinuousClock.now - start).inSeconds * 10_000).rounded() / 10
+        server.log(
+            LogLine(
+                .info, nil, event: "http_request", requestID: requestID,
+                [
+                    "method": .string(APIError.echo(head.method)), "path": .string(APIError.echo(path)), "status": .int(status),
+                    "latency_ms": .float(milliseconds), "client": .text(head.client),
+                ]))
     }
 
     private func success(_ reply: Reply, _ fields: [(name: String, value: String)], closes: Bool) -> Response {

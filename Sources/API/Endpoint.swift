@@ -64,7 +64,8 @@ package struct Route: Sendable {
         readsBody = E.Body.self != NoBody.self
         bodyIsOptional = E.Body.isOptional
         answer = { call, object, server in
-            try await E().answer(call, try E.Body(Fields(object)), server)
+            let object = E.access == .client ? try server.applyingPreset(object) : object
+            return try await E().answer(call, try E.Body(Fields(object)), server)
         }
     }
 
@@ -89,6 +90,8 @@ package struct Route: Sendable {
         Route(AdminMetricsJSON.self),
         Route(AdminStack.self),
         Route(AdminPresets.self),
+        Route(ReloadPresets.self),
+        Route(DescribePreset.self),
         Route(AdminModels.self),
         Route(AvailableModels.self),
         Route(Compatibility.self),

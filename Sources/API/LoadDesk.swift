@@ -40,7 +40,7 @@ actor LoadDesk {
         let (observers, loader) = (observers, loader)
         do {
             let report = try await engine.load(entry.id, expectedBytes: entry.sizeBytes) { progress in
-                observers.log(LogLine(.info, "Loading model: \(entry.id)"))
+                observers.log(LogLine(.info, "Loading model: \(entry.id)", event: "model_loading", ["model_id": .string(entry.id)]))
                 return try loader(entry, observers.progress(of: entry.id, progress))
             }
             if !report.wasLoaded { note(report.model, entry) }
@@ -53,14 +53,20 @@ actor LoadDesk {
 
     private func note(_ model: ServedModel, _ entry: CatalogueEntry) {
         let (size, time) = (Self.gibibytes(model.memoryBytes), Self.tenths(model.loadSeconds))
-        observers.log(LogLine(.info, "Model loaded: \(entry.id) (\(size) GB, \(time)s)"))
+        observers.log(
+            LogLine(
+                .info, "Model loaded: \(entry.id) (\(size) GB, \(time)s)", event: "model_loaded",
+                [
+                    "model_id": .string(entry.id), "format": .string(entry.format), "duration_sec": .float(model.loadSeconds),
+                    "memory_used_gb": .gibibytes(model.memoryBytes),
+                ]))
         journal.loaded(entry, at: WallClock.seconds)
         observers.metrics.loaded(entry.id, seconds: model.loadSeconds)
         observers.events.tell(LiveEvent.loaded(model))
     }
 
     private func note(_ error: any Error, _ entry: CatalogueEntry) {
-        observers.log(LogLine(.error, "Model not loaded: \(entry.id): \(error)"))
+        observers.log(LogLine(.error, "Model not loaded: \(entry.id): \(error)", event: "model_load_failed", ["model_id": .string(entry.id)]))
         if case .shuttingDown? = error as? EngineError { return }
         journal.failed(entry, "\(error)", at: WallClock.seconds)
         observers.metrics.loadFailed(entry.id)
@@ -76,7 +82,12 @@ actor LoadDesk {
         journal.draining(id, true)
         defer { journal.draining(id, false) }
         let report = try await engine.unload(id, grace: grace ?? configuration.unloadGrace, reason: reason)
-        observers.log(LogLine(.info, "Model unloaded, freed \(Self.gibibytes(report.freedBytes)) GB"))
+        observers.log(
+            LogLine(
+                .info, "Model unloaded, freed \(Self.gibibytes(report.freedBytes)) GB", event: "model_unloaded",
+                [
+                    "model_id": .string(report.id), "memory_freed_gb": .gibibytes(report.freedBytes), "reason": .string(reason.rawValue),
+                ]))
         if reason != .manual { observers.metrics.evicted(id, reason: reason.rawValue) }
         observers.events.tell(LiveEvent.unloaded(report, reason: reason))
         return report

@@ -1,4 +1,5 @@
 import Engine
+import Weights
 
 /// Whether memory runs short. Fed with the share in use; a threshold is told once, and again only after memory was well
 /// below it, so that a figure that trembles around it is one alarm.
@@ -59,14 +60,17 @@ struct MemoryRelief: Sendable {
     }
 
     private func warn(_ memory: Memory) {
-        server.log(LogLine(.warning, "Memory usage at \(Self.figures(memory))"))
+        server.log(LogLine(.warning, "Memory usage at \(Self.figures(memory))", event: "memory_warning", ["usage_percent": .float(memory.usedPercent)]))
         server.incidents.add("memory_warning", "memory usage at \(Self.figures(memory))", severity: "warning")
         server.events.tell(LiveEvent.memoryWarning(memory, threshold: server.configuration.memoryWarningPercent))
     }
 
     private func giveUp(_ model: String, _ memory: Memory) async {
         let percent = Self.tenths(memory.usedPercent)
-        server.log(LogLine(.error, "Memory critical at \(percent)% — unloading model"))
+        server.log(
+            LogLine(
+                .error, "Memory critical at \(percent)% — unloading model", event: "memory_critical",
+                ["usage_percent": .float(memory.usedPercent), "model_id": .string(model)]))
         server.incidents.add("memory_critical", "memory critical at \(percent)%, model unloaded", model: model)
         server.events.tell(LiveEvent.memoryCritical(memory, unloading: model))
         _ = try? await server.loads.unload(model, grace: .zero, reason: .memory)

@@ -134,7 +134,7 @@ final class QuantizeDesk: Sendable {
     private func work(_ quantizer: Quantizer) async {
         while let job = next() {
             tell(job)
-            observers.log(LogLine(.info, "Converting model: \(job.request.source.id) to \(job.request.bits) bits"))
+            observers.log(LogLine(.info, "Converting model: \(job.request.source.id) to \(job.request.bits) bits", event: "quantize_started"))
             let result = await Self.run(quantizer, job, self)
             finish(job.id, result)
         }
@@ -190,9 +190,9 @@ final class QuantizeDesk: Sendable {
         guard let job else { return }
         if let failure = job.failure {
             observers.incidents.add("quantize_failed", failure.message, model: job.request.source.id)
-            observers.log(LogLine(.error, "Model not converted: \(job.request.source.id): \(failure.message)"))
+            observers.log(LogLine(.error, "Model not converted: \(job.request.source.id): \(failure.message)", event: "quantize_failed"))
         } else {
-            observers.log(LogLine(.info, "Conversion \(job.state.rawValue): \(job.request.source.id)"))
+            observers.log(LogLine(.info, "Conversion \(job.state.rawValue): \(job.request.source.id)", event: "quantize_ended"))
         }
         tell(job)
     }

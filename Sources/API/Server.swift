@@ -2,6 +2,7 @@ import Dispatch
 import Engine
 import Logging
 public import ServiceLifecycle
+import Weights
 
 #if canImport(Glibc)
     import Glibc
@@ -30,8 +31,14 @@ public struct Server: Service {
         let configuration = context.configuration
         try configuration.validate()
         let sockets = try await listen(configuration)
-        for warning in configuration.warnings { context.log(LogLine(.warning, warning)) }
-        context.log(LogLine(.info, "LMX starting on \(configuration.addresses[0]):\(sockets.port)"))
+        for warning in configuration.warnings { context.log(LogLine(.warning, warning, event: "configuration_warning")) }
+        context.log(
+            LogLine(
+                .info, "LMX starting on \(configuration.addresses[0]):\(sockets.port)", event: "server_starting",
+                [
+                    "host": .string(configuration.addresses[0]), "port": .int(sockets.port),
+                    "security_profile": .string(configuration.profile.rawValue), "version": .string(context.version),
+                ]))
         onListening(sockets.port)
 
         let loading = Task { await loadModels() }
@@ -42,14 +49,16 @@ public struct Server: Service {
             try? await gracefulShutdown()
             context.lifecycle.drain()
             loading.cancel()
-            if !Task.isCancelled { await context.engine.drain(grace: configuration.drainTime) }
+            if !Task.isCancelled { await context.engine.drain(grace: context.configuration.drainTime) }
         } onCancel: {
             for socket in sockets.running { socket.cancel() }
         }
         await stop(sockets)
+        context.log(LogLine(.info, nil, event: "server_shutdown"))
     }
 
-    /// Serves until the process is told to stop by SIGTERM or SIGINT; a second signal ends it at once.
+    /// Serves until the process is told to stop by SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the
+    /// configuration again.
     public func runUntilSignalled() async throws {
         let group = ServiceGroup(configuration: .init(services: [self], logger: context.logger))
         let queue = DispatchQueue(label: "lmx.signals")
@@ -65,7 +74,11 @@ public struct Server: Service {
             }
             source.resume()
         }
-        defer { for source in sources { source.cancel() } }
+        signal(SIGHUP, SIG_IGN)
+        let hangup = DispatchSource.makeSignalSource(signal: SIGHUP, queue: queue)
+        hangup.setEventHandler { [context] in Task { _ = try? await context.reloadConfiguration() } }
+        hangup.resume()
+        defer { for source in sources + [hangup] { source.cancel() } }
         try await group.run()
     }
 
@@ -102,7 +115,7 @@ public struct Server: Service {
     /// A model that cannot be loaded is reported; the server goes on and answers for the others.
     private func loadModels() async {
         for entry in context.models where !Task.isCancelled { _ = try? await context.loads.load(entry) }
-        if !Task.isCancelled, !context.engine.models.isEmpty { context.log(LogLine(.info, "Ready for inference")) }
+        if !Task.isCancelled, !context.engine.models.isEmpty { context.log(LogLine(.info, "Ready for inference", event: "server_ready")) }
     }
 
     // MARK: Stopping

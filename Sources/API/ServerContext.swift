@@ -80,10 +80,15 @@ public struct ServerContext: Sendable {
         self.version = version
         self.models = models
         self.catalogue = catalogue
+        // Written is what the level and the format in force say.
+        let log: @Sendable (LogLine) -> Void = { line in
+            let now = live.value
+            if line.level >= now.logLevel, line.text != nil || now.logFormat == .json { log(line) }
+        }
         self.log = log
         self.logger = logger
         let events = EventHub(onDrop: {
-            log(LogLine(.warning, "SSE client disconnected: too slow, \(RequestLimits.unsentBytes >> 10) KiB unread"))
+            log(LogLine(.warning, "SSE client disconnected: too slow, \(RequestLimits.unsentBytes >> 10) KiB unread", event: "sse_client_disconnected"))
         })
         self.events = events
         metrics = Metrics()
@@ -121,35 +126,5 @@ final class Lifecycle: Sendable {
     var uptime: Double {
         let (seconds, attoseconds) = (ContinuousClock.now - started).components
         return Double(seconds) + Double(attoseconds) / 1e18
-    }
-}
-
-/// One line for the operator, printed as the documentation shows it: `INFO:     Model loaded: …`.
-public struct LogLine: Sendable, CustomStringConvertible {
-    public enum Level: String, Sendable, CaseIterable, Comparable {
-        case info, warning, error
-
-        public static func < (left: Level, right: Level) -> Bool { left.rank < right.rank }
-        private var rank: Int {
-            switch self {
-            case .info: 0
-            case .warning: 1
-            case .error: 2
-            }
-        }
-    }
-
-    public let level: Level
-    public let text: String
-
-    public init(_ level: Level, _ text: String) {
-        self.level = level
-        self.text = text
-    }
-
-    /// The text begins in the eleventh column.
-    public var description: String {
-        let label = level.rawValue.uppercased() + ":"
-        return label + String(repeating: " ", count: max(1, 10 - label.count)) + text
     }
 }

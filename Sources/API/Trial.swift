@@ -81,7 +81,10 @@ struct Trials: Sendable {
         }
         let trials = Trials(model: model, counted: Array(done.dropFirst(warmups)), warmups: Array(done.prefix(warmups)))
         let speed = ((trials.speeds.mean ?? 0) * 10).rounded() / 10
-        server.log(LogLine(.info, "Benchmark model=\(model.id) runs=\(count) speed=\(speed)tok/s"))
+        server.log(
+            LogLine(
+                .info, "Benchmark model=\(model.id) runs=\(count) speed=\(speed)tok/s", event: "benchmark_complete",
+                ["model_id": .string(model.id), "runs": .int(count), "avg_tok_per_sec": .float(speed)]))
         return trials
     }
 

@@ -9,17 +9,20 @@ package struct AdminDevice: Endpoint {
 
     package func answer(_ call: Call, _ body: NoBody, _ server: ServerContext) -> Reply {
         let memory = JSONValue.gibibytes(server.memory().totalBytes)
-        let (name, chip) = (JSONValue.string(Machine.name), JSONValue.string(Machine.processor))
-        let role = JSONValue.string("inference_server")
+        let (host, chip) = (JSONValue.string(Machine.name), JSONValue.string(Machine.processor))
+        let configuration = server.configuration
+        let name = JSONValue.string(configuration.deviceName ?? Machine.name)
+        let purpose = JSONValue.text(configuration.devicePurpose)
+        let role = JSONValue.string(configuration.deviceRole ?? "inference_server")
         return .json(
             .object([
                 "hardware": .object([
-                    "hostname": name, "chip_name": chip, "architecture": .string(Machine.architecture), "memory_gb": memory,
+                    "hostname": host, "chip_name": chip, "architecture": .string(Machine.architecture), "memory_gb": memory,
                     "max_working_set_gb": memory, "cpu_cores": .int(Machine.processors), "metal_available": .bool(false),
                     "gpu_family": .null,
                 ]),
-                "identity": .object(["name": name, "purpose": .null, "role": role]),
-                "chip": chip, "memory_gb": memory, "hostname": name, "name": name, "purpose": .null, "role": role,
+                "identity": .object(["name": name, "purpose": purpose, "role": role]),
+                "chip": chip, "memory_gb": memory, "hostname": host, "name": name, "purpose": purpose, "role": role,
                 "os_version": .string(Machine.system), "cpu_cores": .int(Machine.processors),
                 "architecture": .string(Machine.architecture),
             ]))

@@ -1,6 +1,6 @@
 import Weights
 
-/// `GET /admin/presets`: none; requests say themselves what they want.
+/// `GET /admin/presets`: the sets of parameters that the configuration names.
 package struct AdminPresets: Endpoint {
     package static let method = Method.get
     package static let path: RoutePattern = "/admin/presets"
@@ -8,6 +8,8 @@ package struct AdminPresets: Endpoint {
     package init() {}
 
     package func answer(_ call: Call, _ body: NoBody, _ server: ServerContext) -> Reply {
-        .json(.object(["presets": .array([]), "count": .int(0), "total": .int(0)]))
+        let presets = server.configuration.presets
+        return .json(
+            .object(["presets": .array(presets.map(\.json)), "count": .int(presets.count), "total": .int(presets.count)]))
     }
 }

@@ -34,11 +34,11 @@ package struct DeleteModel: Endpoint {
         do {
             freed = try await Worker.run { try remove(entry) }
         } catch {
-            server.log(LogLine(.error, "Model not deleted: \(id): \(error)"))
+            server.log(LogLine(.error, "Model not deleted: \(id): \(error)", event: "model_delete_failed", ["model_id": .string(id)]))
             throw APIError(409, "model_not_deleted", type: "conflict", parameter: "model_id", "\(error)")
         }
         server.loads.journal.forget(id)
-        server.log(LogLine(.info, "Model deleted: \(id)"))
+        server.log(LogLine(.info, "Model deleted: \(id)", event: "model_deleted", ["model_id": .string(id)]))
         return .json(
             .object([
                 "success": .bool(true), "model_id": .string(id), "freed_bytes": .int(freed), "freed_gb": .gibibytes(freed),

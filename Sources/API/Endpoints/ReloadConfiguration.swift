@@ -25,10 +25,10 @@ extension ServerContext {
         do {
             if let reload = closures.reload { change = live.take(try await Worker.run { try reload() }) }
         } catch let error as ConfigurationError {
-            log(LogLine(.error, "Configuration not reloaded: \(error)"))
+            log(LogLine(.error, "Configuration not reloaded: \(error)", event: "config_reload_failed"))
             throw APIError(400, "invalid-request", type: "invalid_request_error", alternativeCode: "invalid_value", error.description)
         }
-        log(LogLine(.info, "Configuration reloaded: \(change.summary)"))
+        log(LogLine(.info, "Configuration reloaded: \(change.summary)", event: "config_reloaded"))
         let configuration = configuration
         events.tell(
             LiveEvent(

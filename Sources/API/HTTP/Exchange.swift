@@ -105,7 +105,7 @@ struct Exchange: Sendable {
         }
         if connection.wasStalled {
             let seconds = RequestLimits.stalledReader.components.seconds
-            dispatcher.server.log(LogLine(.warning, "SSE client disconnected: too slow, took nothing for \(seconds) s"))
+            dispatcher.server.log(LogLine(.warning, "SSE client disconnected: too slow, took nothing for \(seconds) s", event: "sse_client_disconnected"))
         }
         if connection.isGone || stream.emitter.overflowed { throw CancellationError() }
         try await body.finish(nil)

@@ -72,9 +72,14 @@ struct Serve: AsyncParsableCommand {
             models: entries,
             loader: { entry, progress in try Composition.load(entry.path, id: entry.id, options: compute, progress: progress) },
             catalogue: { served.entries() }, closures: closures,
-            log: { Terminal.write($0.description + "\n") },
-            logger: Logger(label: "lmx") { _ in StreamLogHandler.standardError(label: "lmx") })
-        try await Server(context, onListening: { Self.greet(port: $0, host: configuration.host, model: entries.first?.id) })
+            log: { line in if let text = line.written(as: configuration.logFormat) { Terminal.write(text + "\n") } },
+            logger: Logger(label: "lmx") { _ in Self.handler(configuration.logFormat) })
+        let format = configuration.logFormat
+        try await Server(
+            context,
+            onListening: { port in
+                if format == .text { Self.greet(port: port, host: configuration.host, model: entries.first?.id) }
+            })
             .runUntilSignalled()
     }
 
@@ -111,6 +116,14 @@ struct Serve: AsyncParsableCommand {
         compute.chosenCache = configuration.cachePrecision == .q8 ? .q8 : .f16
         compute.precise = configuration.precise
         return compute
+    }
+
+    /// Where the libraries below write what they have to say.
+    private static func handler(_ format: LogFormat) -> any LogHandler {
+        switch format {
+        case .text: StreamLogHandler.standardError(label: "lmx")
+        case .json: JSONLogHandler { Terminal.write($0 + "\n") }
+        }
     }
 
     private static func greet(port: Int, host: String?, model: String?) {
