@@ -8,7 +8,7 @@ PORT   ?= 1234
 
 PREFIX ?= /usr/local
 
-.PHONY: run test build install setup model bench soak lint clean
+.PHONY: run test build install setup model bench soak races lint clean
 
 ## run: set up, build, fetch the default model, serve it on 127.0.0.1:1234
 run: build model
@@ -43,6 +43,12 @@ bench: build model
 ## soak: a server under mixed load for SOAK_MINUTES (10)
 soak: build model
 	tools/bench/soak
+
+## races: 1,000 random loads, unloads, answers and cancellations for each of SEEDS under the thread sanitizer
+SEEDS ?= 1 2 3
+races:
+	swift build -c release --sanitize thread --scratch-path .build/thread --product races
+	TSAN_OPTIONS=halt_on_error=0:exitcode=66 .build/thread/release/races testdata/tiny 1000 $(SEEDS)
 
 lint:
 	tools/ci/lint

@@ -18,6 +18,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         // The HTTP server: structured concurrency, back-pressure on streams.
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        // (Downloads from a model hub run curl, a process for each request: an HTTP client with TLS of its own would double the
+        // time of a clean build for what is off unless configured, and would take strangers' bytes apart inside the server.)
         // Channel types for the one folder that talks to sockets (inbound close, limits).
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         // Logging interface of the server-side ecosystem.
@@ -68,6 +70,9 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "tools/lmx", swiftSettings: language),
+
+        // Loads, unloads, evictions and answers at random: `make races` builds it with the thread sanitizer.
+        .executableTarget(name: "races", dependencies: ["Weights", "Formats", "Compute", "Text", "Engine"], path: "tools/races", swiftSettings: language),
 
         // Tests use public and package interfaces only, so that one release build serves `make run` and `make test`.
         .target(name: "TestSupport", dependencies: ["Weights"], path: "Tests/Support", swiftSettings: language),

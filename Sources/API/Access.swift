@@ -15,6 +15,9 @@ public struct Secret: Sendable, Equatable {
         bytes = Array(text.utf8)
     }
 
+    /// For the one who sends it on. Never to be shown.
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+
     /// Takes time by the length of `candidate` alone.
     package func matches(_ candidate: String?) -> Bool {
         guard let candidate else { return false }

@@ -39,6 +39,8 @@ public struct Configuration: Sendable {
     public var idleTimeout: Duration?  // after which an unused model is unloaded; nil: never
     public var unloadGrace = Duration.seconds(5)  // for running answers of a model that is to be unloaded
     public var hub = "https://huggingface.co"
+    public var hubToken: Secret?
+    public var hubTimeout = Duration.seconds(30)  // without a byte the hub is given up; no key
     public var aliases: [String: [String]] = [:]  // name → ids, of which the first loaded one is meant
 
     // [inference]
@@ -54,6 +56,7 @@ public struct Configuration: Sendable {
     public var prefixCache = true
 
     // [memory], per cent of all memory
+    public var memoryTotalBytes: Int?  // nil: the machine's or the control group's
     public var memoryWarningPercent = 85.0
     public var memoryLimitPercent = 90.0
 
@@ -100,7 +103,8 @@ public struct Configuration: Sendable {
         options.queue = queue
         options.speculation = speculation ? .automatic : .off
         options.reusesPrefixes = prefixCache
-        options.memoryLimitPercent = Int(memoryLimitPercent)
+        options.memoryLimitPercent = memoryLimitPercent
+        options.memory = MemoryGauge(configuredBytes: memoryTotalBytes)
         return options
     }
 

@@ -1,7 +1,7 @@
-import Engine
+package import Engine
 import Weights
 
-/// The memory of this machine, or of the control group that the server is confined to, at one moment.
+/// The memory of this machine, of the control group that the server is confined to, or the server's own budget, at one moment.
 package struct Memory: Sendable {
     let totalBytes: Int
     let availableBytes: Int
@@ -14,10 +14,8 @@ package struct Memory: Sendable {
     var usedBytes: Int { max(0, totalBytes - availableBytes) }
     var usedPercent: Double { totalBytes > 0 ? 100 * Double(usedBytes) / Double(totalBytes) : 0 }
 
-    static var now: Memory {
-        let total = MemoryGuard.totalBytes() ?? 0
-        let available = MemoryGuard.availableBytes().map { $0 + MemoryGuard.reservedBytes } ?? total
-        return Memory(totalBytes: total, availableBytes: min(available, total))
+    package init(_ reading: MemoryReading?) {
+        self.init(totalBytes: reading?.totalBytes ?? 0, availableBytes: reading?.availableBytes ?? 0)
     }
 
     /// `memory` of the status; every `*_gb` is GiB and has an exact `*_bytes` beside it.

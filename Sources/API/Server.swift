@@ -49,6 +49,7 @@ public struct Server: Service {
             try? await gracefulShutdown()
             context.lifecycle.drain()
             loading.cancel()
+            await context.downloads.end()
             if !Task.isCancelled { await context.engine.drain(grace: context.configuration.drainTime) }
         } onCancel: {
             for socket in sockets.running { socket.cancel() }

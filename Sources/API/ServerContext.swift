@@ -1,7 +1,7 @@
 public import Engine
 public import Logging
 import Synchronization
-import Weights
+public import Weights
 
 /// A model that could be loaded, as the model folders have it.
 public struct CatalogueEntry: Sendable, Equatable {
@@ -20,8 +20,11 @@ public struct CatalogueEntry: Sendable, Equatable {
     }
 }
 
-/// Opens a model file and makes it ready to run; `progress` is told the share done, 0…1. May take long and blocks its thread.
-public typealias ModelLoader = @Sendable (_ entry: CatalogueEntry, _ progress: @escaping @Sendable (Double) -> Void) throws -> LoadedModel
+/// Opens a model file and makes it ready to run; `progress` is told the share done, 0…1, and throws when the load is to
+/// end. May take long and blocks its thread.
+public typealias ModelLoader = @Sendable (
+    _ entry: CatalogueEntry, _ progress: @escaping @Sendable (Double) throws(ModelError) -> Void
+) throws -> LoadedModel
 
 /// What may be done with models besides loading them. What is nil is refused.
 public struct Closures: Sendable {
@@ -29,9 +32,14 @@ public struct Closures: Sendable {
     public var remove: (@Sendable (CatalogueEntry) throws -> Int)?
     /// Throws a reason where a model cannot be loaded, as far as this is seen without its weights. May block.
     public var probe: (@Sendable (CatalogueEntry) throws -> Void)?
+    /// What a model will take of memory, seen without its weights. May block.
+    public var forecast: (@Sendable (CatalogueEntry) throws -> MemoryNeeds)?
 
     /// Reads the configuration again. May block.
     public var reload: (@Sendable () throws -> Configuration)?
+
+    /// The model folder that downloads go to; nil: none.
+    public var downloadFolder: String?
 
     /// Rounds models to fewer bits.
     public var quantizer: Quantizer?
@@ -59,8 +67,9 @@ public struct ServerContext: Sendable {
     let closures: Closures
     let benchmarks = BenchmarkShelf()
     let quantizations: QuantizeDesk
+    let downloads: DownloadDesk
     /// How the memory is now.
-    package var memory: @Sendable () -> Memory = { .now }
+    package var memory: @Sendable () -> Memory
     private let catalogue: @Sendable () -> [CatalogueEntry]
 
     /// - Parameters:
@@ -79,6 +88,7 @@ public struct ServerContext: Sendable {
         self.live = live
         self.version = version
         self.models = models
+        memory = { Memory(engine.memory) }
         self.catalogue = catalogue
         // Written is what the level and the format in force say.
         let log: @Sendable (LogLine) -> Void = { line in
@@ -95,8 +105,11 @@ public struct ServerContext: Sendable {
         incidents = Incidents()
         self.closures = closures
         let observers = Observers(log: log, events: events, metrics: metrics, incidents: incidents)
-        loads = LoadDesk(engine: engine, loader: loader, configuration: { live.value }, observers: observers)
+        loads = LoadDesk(
+            engine: engine, loader: loader, forecast: closures.forecast, configuration: { live.value }, observers: observers)
         quantizations = QuantizeDesk(closures.quantizer, observers)
+        downloads = DownloadDesk(
+            folder: closures.downloadFolder, version: version, configuration: { live.value }, observers: observers)
     }
 
     /// Every model that could be loaded, each id once.
@@ -108,10 +121,27 @@ public struct ServerContext: Sendable {
     /// Every model in the model folders.
     func listedModels() async throws -> [CatalogueEntry] { try await Worker.run { [catalogue] in catalogue() } }
 
-    /// The loaded model that a request means: an exact id, or `auto` or `default` for the one loaded last.
-    func model(named id: String) throws -> ServedModel {
-        if id == "auto" || id == "default", let last = engine.models.last { return last }
-        return try engine.model(id)
+    /// The model that a request means, kept in memory while a copy of the answer lives. Waits while it loads.
+    func model(named name: String) async throws -> ServedModel { try await engine.use(id(named: name)) }
+
+    /// The id that a name means now: itself where such a model is in memory, else the first usable one of an alias' ids,
+    /// and for `auto` and `default` the configured model or the one loaded last. One that loads is meant where none is ready.
+    func id(named name: String) -> String {
+        if engine.state(of: name).isUsable { return name }
+        if let preferences = configuration.aliases[name] { return preferred(preferences) ?? name }
+        guard name == "auto" || name == "default" else { return name }
+        let ready = engine.models.map(\.id)
+        if let wanted = defaultID, ready.contains(wanted) { return wanted }
+        return ready.last ?? preferred(defaultID.map { [$0] } ?? []) ?? engine.status().loading.first?.id ?? name
+    }
+
+    /// The configured default, which may be an id or a path.
+    private var defaultID: String? {
+        configuration.defaultModel.map { name in models.first { $0.id == name || $0.path == name }?.id ?? name }
+    }
+
+    private func preferred(_ ids: [String]) -> String? {
+        ids.first { engine.state(of: $0) == .ready } ?? ids.first { engine.state(of: $0).isUsable }
     }
 }
 

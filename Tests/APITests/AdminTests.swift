@@ -153,7 +153,7 @@ import Weights
             models: ["ready"], disk: ["absent", "slow", "bad"],
             loader: { entry, progress in
                 if entry.id == "bad" { throw ModelError(.truncated, at: "bad.gguf", "ends early") }
-                progress(0.5)
+                try progress(0.5)
                 gate.wait()
                 return try Script().loaded(entry.id)
             }

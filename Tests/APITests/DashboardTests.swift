@@ -111,7 +111,7 @@ import Weights
             models: [], disk: ["slow", "bad"],
             loader: { entry, progress in
                 if entry.id == "bad" { throw ModelError(.truncated, at: "bad.gguf", "ends early") }
-                progress(0.37)
+                try progress(0.37)
                 gate.wait()
                 return try Script().loaded(entry.id)
             }

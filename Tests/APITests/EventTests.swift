@@ -80,7 +80,7 @@ import Weights
         try await RunningServer.run(
             models: [], disk: ["one"],
             loader: { entry, progress in
-                for step in 0...200 { progress(Double(step) / 200) }
+                for step in 0...200 { try progress(Double(step) / 200) }
                 return try Script().loaded(entry.id)
             }
         ) { server in

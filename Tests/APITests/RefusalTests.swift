@@ -210,7 +210,7 @@ import Weights
     }
 
     @Test(arguments: [
-        #""max_context_length":100"#, #""performance_overrides":{"kv_bits":8}"#, #""keep_alive_sec":60"#, #""keep_alive_sec":-1"#,
+        #""max_context_length":100"#, #""performance_overrides":{"kv_bits":8}"#, #""keep_alive_sec":-1"#,
         #""backend":"tensorrt""#, #""backend":"mlx""#, #""auto_download":"yes""#,
     ])
     func aLoadRefusesWhatItDoesNotHonour(_ field: String) async throws {

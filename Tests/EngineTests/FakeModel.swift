@@ -209,15 +209,15 @@ extension InferenceEngine {
         fake id: String, _ rule: @escaping FakeModel.Rule = Rules.alphabet, context: Int = 1024, pages: Int? = nil,
         vocabularySize: Int = 300,
         maximumStepTokens: Int = 64, stepMicroseconds: UInt32 = 0, isExact: Bool = true,
-        control: FakeModel.Control = .init()
+        control: FakeModel.Control = .init(), bytesPerPage: Int = 10, plan: LoadPlan = LoadPlan()
     ) async throws(EngineError) -> LoadReport {
-        try await load(id) { progress in
-            progress(0.5)
+        try await load(id, plan) { progress in
+            try progress(0.5)
             guard let tokenizer = Bytes.tokenizer else { throw ModelError(.malformed, at: "tests", "no tokenizer") }
             let info = ModelInfo(
                 id: id, path: "/nowhere/\(id)", format: "fake", quantization: nil, architecture: "fake", sizeBytes: 1,
                 contextLength: context)
-            return LoadedModel(info: info, tokenizer: tokenizer, weightBytes: 1000, bytesPerPage: 10) { granted in
+            return LoadedModel(info: info, tokenizer: tokenizer, weightBytes: 1000, bytesPerPage: bytesPerPage) { granted in
                 FakeModel(
                     pages: pages ?? granted, vocabularySize: vocabularySize, maximumStepTokens: maximumStepTokens,
                     stepMicroseconds: stepMicroseconds, isExact: isExact, control: control, rule: rule)

@@ -14,7 +14,7 @@ struct LifecycleTests {
         let engine = InferenceEngine()
         let inside = Locked<(listed: Int, loading: [LoadingStatus])>((-1, []))
         let report = try await engine.load("fake") { progress in
-            progress(0.25)
+            try progress(0.25)
             let status = engine.status()
             inside.change { $0 = (status.models.count, status.loading) }
             guard let tokenizer = Bytes.tokenizer else { throw ModelError(.malformed, at: "tests", "no tokenizer") }
@@ -45,12 +45,15 @@ struct LifecycleTests {
             }
         }
         do {
-            _ = try await engine.load("x", expectedBytes: .max) { _ in throw problem }
+            let plan = InferenceEngine.LoadPlan(forecast: { MemoryNeeds(weightBytes: .max) })
+            _ = try await engine.load("x", plan) { _ in throw problem }
             Issue.record("loaded into memory that is not there")
         } catch { #expect(error.code == "insufficient_memory") }
         let status = engine.status()
         #expect(status.models.isEmpty && status.loading.isEmpty)
+        #expect(status.states.keys.sorted() == ["x"] && status.failures["x"]?.contains("bytes needed") == true)
         try await engine.load(fake: "x")
+        #expect(engine.state(of: "x") == .ready && engine.status().failures.isEmpty)
         #expect(try await engine.generate(.fake("x", maximumTokens: 2)).collected().text.count == 2)
     }
 

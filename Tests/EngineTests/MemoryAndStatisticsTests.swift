@@ -4,14 +4,15 @@ import Testing
 struct MemoryGuardTests {
     @Test func theKernelsFigureIsRead() throws {
         let text = "MemTotal:       24689540 kB\nMemFree:          1024 kB\nMemAvailable:   24061612 kB\n"
-        #expect(MemoryGuard.meminfo(text, "MemAvailable") == 24_061_612 * 1024)
-        #expect(MemoryGuard.meminfo(text, "MemFree") == 1 << 20)
-        #expect(MemoryGuard.meminfo(text, "Mem") == nil)
-        #expect(MemoryGuard.meminfo("MemTotal: 99999999999999999999 kB", "MemTotal") == nil)
-        #expect(MemoryGuard.meminfo("MemTotal: 9999999999999999 kB", "MemTotal") == nil)
-        let total = try #require(MemoryGuard.totalBytes())
-        let available = try #require(MemoryGuard.availableBytes())
-        #expect(total > 1 << 20 && available <= total)
+        #expect(MemoryGauge.line(text, "MemAvailable") == 24_061_612 * 1024)
+        #expect(MemoryGauge.line(text, "MemFree") == 1 << 20)
+        #expect(MemoryGauge.line(text, "Mem") == nil)
+        #expect(MemoryGauge.line("MemTotal: 99999999999999999999 kB", "MemTotal") == nil)
+        #expect(MemoryGauge.line("MemTotal: 9999999999999999 kB", "MemTotal") == nil)
+        let memory = try #require(MemoryGauge().read())
+        #expect(memory.totalBytes > 1 << 20 && memory.availableBytes <= memory.totalBytes)
+        let room = try #require(MemoryGuard().room())
+        #expect(room <= memory.room(below: 90))
     }
 
     @Test func whatDoesNotFitIsRefusedWithBothNumbers() throws {

@@ -20,10 +20,11 @@ public struct TemporaryFolder: Sendable {
 
     private static let all = Mutex<[String]>([])
 
-    /// Writes a file and gives its path.
+    /// Writes a file, and the folders that its name has, and gives its path.
     @discardableResult
     public func write(_ bytes: some Collection<UInt8>, to name: String) -> String {
         let file = path + "/" + name
+        for (index, character) in zip(name.indices, name) where character == "/" { mkdir(path + "/" + name[..<index], 0o755) }
         let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
         precondition(descriptor >= 0, "cannot write \(file)")
         defer { close(descriptor) }

@@ -28,7 +28,7 @@ enum Composition {
     }
 
     static func model(
-        of source: any ModelSource, _ options: ComputeOptions, precise: Bool, progress: (@Sendable (Double) -> Void)? = nil
+        of source: any ModelSource, _ options: ComputeOptions, precise: Bool, progress: (@Sendable (Double) throws(ModelError) -> Void)? = nil
     ) throws(ModelError) -> Model {
         let name = (source.path as NSString).lastPathComponent
         return try Model.load(
@@ -45,7 +45,7 @@ enum Composition {
 
     /// Opens, checks and packs everything that serving needs.
     static func load(
-        _ path: String, id: String, options: ComputeOptions, progress: (@Sendable (Double) -> Void)? = nil
+        _ path: String, id: String, options: ComputeOptions, progress: (@Sendable (Double) throws(ModelError) -> Void)? = nil
     ) throws -> LoadedModel {
         let source = try ModelSources.open(path)
         let tokenizer = try tokenizer(of: source)

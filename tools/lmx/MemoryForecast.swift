@@ -1,4 +1,6 @@
 internal import Compute
+internal import Engine
+internal import Formats
 internal import Foundation
 internal import Weights
 
@@ -21,6 +23,18 @@ struct MemoryForecast {
         weights = summary.packedBytes
         cache = (positions + KVCache.pageTokens - 1) / KVCache.pageTokens * sequences * summary.cacheBytesPerPage
         workspace = summary.workspaceBytes + sequences * summary.logitsBytesPerRow
+    }
+
+    /// What the engine asks before it loads a model.
+    static func needs(of path: String, _ options: ModelOptions) throws -> MemoryNeeds {
+        let summary = try ModelSummary(ModelSources.open(path), options: options)
+        return MemoryNeeds(
+            weightBytes: summary.packedBytes, workspaceBytes: summary.workspaceBytes + summary.logitsBytesPerRow,
+            bytesPerPage: summary.cacheBytesPerPage, pageTokens: KVCache.pageTokens, contextLength: summary.hyperparameters.contextLength)
+    }
+
+    static func needs(of path: String, _ compute: ComputeOptions) throws -> MemoryNeeds {
+        try needs(of: path, ModelOptions(precise: compute.precise, threads: compute.threads, cache: compute.kvCache.format))
     }
 
     /// What this process has resident now, mapped files included; 0 where the system does not say.

@@ -67,6 +67,8 @@ final class ServedFolders: Sendable {
             _ = try Composition.template(of: source)
             _ = try ModelSummary(source, options: options)
         }
+        closures.forecast = { try MemoryForecast.needs(of: $0.path, options) }
+        closures.downloadFolder = folders.folders.first
         closures.quantizer = Self.quantizer(folders.folders, threads: options.threads)
         return closures
     }

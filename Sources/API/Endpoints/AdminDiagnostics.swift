@@ -15,7 +15,7 @@ package struct AdminDiagnostics: Endpoint {
         let status = server.engine.status()
         let figures = server.metrics.now
         let memory = server.memory()
-        let failures = server.loads.journal.failures
+        let failures = status.failures
         let (verdict, reason) = Self.verdict(figures, memory, failures, server.configuration)
         let uptime = JSONValue.float(server.lifecycle.uptime)
         let averageSpeed = JSONValue.float(status.statistics.tokensPerSecond.average)

@@ -36,11 +36,11 @@ package struct AdminMemory: Endpoint {
     /// `memory_gb` is what the model may come to take, `resident_gb` what it takes now: pages of the cache cost memory
     /// when they are first written.
     private static func figures(_ status: ModelStatus) -> JSONObject {
-        let resident = max(0, status.model.memoryBytes - status.cache.totalBytes + status.cache.touchedBytes)
+        let resident = status.memory.residentBytes
         return [
             "memory_gb": .gibibytes(status.model.memoryBytes), "memory_bytes": .int(status.model.memoryBytes),
             "resident_gb": .gibibytes(resident), "resident_bytes": .int(resident),
-            "weights_bytes": .int(max(0, status.model.memoryBytes - status.cache.totalBytes)),
+            "weights_bytes": .int(status.memory.weightBytes), "workspace_bytes": .int(status.memory.workspaceBytes),
             "cache_bytes": .int(status.cache.totalBytes), "cache_reserved_bytes": .int(status.cache.reservedBytes),
             "cache_touched_bytes": .int(status.cache.touchedBytes), "loaded": .bool(true),
         ]

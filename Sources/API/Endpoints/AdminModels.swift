@@ -16,7 +16,7 @@ package struct AdminModels: Endpoint {
         let all = (known + others).map { entry in
             entry.json(
                 loaded: loaded.first { $0.model.id == entry.id }?.model,
-                ModelCondition(of: entry.id, status, server.loads.journal))
+                status.states[entry.id] ?? .absent)
         }
         return .json(
             .object([

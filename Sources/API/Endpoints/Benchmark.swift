@@ -27,7 +27,7 @@ package struct Benchmark: Endpoint {
     package func answer(_ call: Call, _ body: Body, _ server: ServerContext) async throws -> Reply {
         let trials = try await Trials.run(
             body.runs, warmups: 0, of: body.prompt, maximumTokens: body.maximumTokens, temperature: body.temperature,
-            model: try server.model(named: body.model), server: server)
+            model: try await server.model(named: body.model), server: server)
         let results = trials.counted.enumerated().map { index, trial in
             JSONValue.object([
                 "run": .int(index + 1), "tokens_generated": .int(trial.usage.completionTokens),

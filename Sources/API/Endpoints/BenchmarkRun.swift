@@ -27,7 +27,7 @@ package struct BenchmarkRun: Endpoint {
     }
 
     package func answer(_ call: Call, _ body: Body, _ server: ServerContext) async throws -> Reply {
-        guard let model = try? server.model(named: body.model) else {
+        guard let model = try? await server.model(named: body.model) else {
             throw APIError(
                 409, "model_not_loaded", type: "conflict", parameter: "model_id",
                 "model_not_loaded: '\(APIError.echo(body.model))' (load it first)")

@@ -10,7 +10,7 @@ package struct ChatCompletions: Endpoint {
     package init() {}
 
     package func answer(_ call: Call, _ body: ChatRequest, _ server: ServerContext) async throws -> Reply {
-        let model = try server.model(named: body.generation.model)
+        let model = try await server.model(named: body.generation.model)
         let prompt = try await Worker.run { try Prompt.chat(body, for: model) }
         let answers = try Answers.begin(
             [prompt], body.generation, topLogprobs: body.topLogprobs, model: model, call: call, server: server)

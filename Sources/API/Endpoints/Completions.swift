@@ -10,7 +10,7 @@ package struct Completions: Endpoint {
     package init() {}
 
     package func answer(_ call: Call, _ body: CompletionRequest, _ server: ServerContext) async throws -> Reply {
-        let model = try server.model(named: body.generation.model)
+        let model = try await server.model(named: body.generation.model)
         let prompts = try await Worker.run { body.prompts.map { Prompt.text($0, for: model) } }
         let choices = body.generation.choices
         /// What stands before answer number `index`.

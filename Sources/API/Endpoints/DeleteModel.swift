@@ -21,11 +21,7 @@ package struct DeleteModel: Endpoint {
             throw APIError(
                 403, "delete_disabled", type: "permission_error", parameter: "model_id", "this server does not delete models")
         }
-        let status = server.engine.status()
-        let inUse =
-            status.models.contains { $0.model.id == id } || status.loading.contains { $0.id == id }
-            || server.loads.journal.draining.contains(id)
-        if inUse {
+        if server.engine.state(of: id).isInUse || server.downloads.isFetching(id) {
             throw APIError(
                 409, "model_in_use", type: "conflict", parameter: "model_id",
                 "The model '\(APIError.echo(id))' is in use (unload it first)")
@@ -37,7 +33,7 @@ package struct DeleteModel: Endpoint {
             server.log(LogLine(.error, "Model not deleted: \(id): \(error)", event: "model_delete_failed", ["model_id": .string(id)]))
             throw APIError(409, "model_not_deleted", type: "conflict", parameter: "model_id", "\(error)")
         }
-        server.loads.journal.forget(id)
+        server.engine.forget(id)
         server.log(LogLine(.info, "Model deleted: \(id)", event: "model_deleted", ["model_id": .string(id)]))
         return .json(
             .object([

@@ -12,6 +12,8 @@ package struct LoadModel: Endpoint {
         let id: String
         let wantsDownload: Bool
         let backend: String?
+        /// How long the model stays when nobody uses it; zero: for ever.
+        let keepAlive: Duration?
 
         package init(_ fields: Fields) throws(APIError) {
             id = try fields.required("model_id", try fields.first(of: ["model_id", "model", "model_path"]))
@@ -26,10 +28,7 @@ package struct LoadModel: Endpoint {
             if let overrides = try fields.fields("performance_overrides"), overrides.object.contains(where: { $0.value != .null }) {
                 throw .unsupported("performance_overrides", "is not supported")
             }
-            // Models stay until they are unloaded, which is what 0 asks for.
-            if let seconds = try fields.number("keep_alive_sec", in: 0...Double(Int32.max)), seconds > 0 {
-                throw .unsupported("keep_alive_sec", "models are not unloaded by time (only 0 is supported)")
-            }
+            keepAlive = try fields.number("keep_alive_sec", in: 0...Double(Int32.max)).map { .seconds($0) }
             _ = try fields.flag("allow_unsupported_runtime")
         }
     }
@@ -37,18 +36,40 @@ package struct LoadModel: Endpoint {
     package func answer(_ call: Call, _ body: Body, _ server: ServerContext) async throws -> Reply {
         // Ids and paths are looked up in the list of what is in the model folders, never opened as given.
         let known = try await server.knownModels()
-        guard let entry = known.first(where: { $0.id == body.id }) ?? known.first(where: { $0.path == body.id }) else {
-            if body.wantsDownload {
-                throw APIError(
-                    403, "downloads_disabled", type: "invalid_request_error", parameter: "auto_download",
-                    "The model '\(APIError.echo(body.id))' is not in the model folders, and downloading is off")
-            }
-            throw APIError.modelNotFound(body.id, parameter: "model_id")
-        }
+        guard let entry = Self.entry(body.id, known) else { return try await absent(body, server) }
         if let backend = body.backend, (backend == "gguf") != (entry.format == "gguf") {
             throw APIError.refused("backend", "'\(backend)' does not load a \(entry.format) model")
         }
-        return .json(Self.json(try await server.loads.load(entry), memory: server.memory().usedBytes))
+        return .json(Self.json(try await server.loads.load(entry, keepAlive: body.keepAlive), memory: server.memory().usedBytes))
+    }
+
+    /// By id, by path, or a hub's `org/name` by its second part, which is what its download is called.
+    private static func entry(_ id: String, _ known: [CatalogueEntry]) -> CatalogueEntry? {
+        if let entry = known.first(where: { $0.id == id }) ?? known.first(where: { $0.path == id }) { return entry }
+        guard HubRepository.isID(id) else { return nil }
+        let name = id.drop { $0 != "/" }.dropFirst()
+        return known.first { $0.id == name }
+    }
+
+    /// Fetches the model where this is allowed and wanted, or offers to.
+    private func absent(_ body: Body, _ server: ServerContext) async throws -> Reply {
+        guard server.downloads.isEnabled, HubRepository.isID(body.id) else {
+            guard body.wantsDownload else { throw APIError.modelNotFound(body.id, parameter: "model_id") }
+            throw APIError(
+                403, "downloads_disabled", type: "invalid_request_error", parameter: "auto_download",
+                "The model '\(APIError.echo(body.id))' is not in the model folders, and downloading is off")
+        }
+        let request = DownloadRequest(id: body.id)
+        let download = try await server.downloads.plan(request)
+        if body.wantsDownload { return .json(try await server.fetchAndLoad(download).loading, status: 202) }
+        return .json(
+            .object([
+                "status": .string("download_required"), "model_id": .string(body.id), "estimated_size_bytes": .int(download.totalBytes),
+                "estimated_size_human": .string(DownloadJob.human(download.totalBytes)),
+                "confirmation_token": .string(server.downloads.offer(request)), "download_id": .null,
+                "message": .string("The model is not in the model folders; confirm to download it"),
+                "confirm_url": .string("/admin/models/load/confirm"), "progress_url": .null,
+            ]), status: 202)
     }
 
     /// `memory_after_load_gb` is the memory in use on the whole machine, `vram_gb` what the model takes of it.

@@ -1,7 +1,7 @@
 import Engine
 import Weights
 
-/// `POST /admin/models/unload`: frees a model's memory; without a body that of the model loaded last.
+/// `POST /admin/models/unload`: frees a model's memory, or ends its load; without a body that of the model loaded last.
 package struct UnloadModel: Endpoint {
     package static let method = Method.post
     package static let path: RoutePattern = "/admin/models/unload"
@@ -18,14 +18,14 @@ package struct UnloadModel: Endpoint {
     }
 
     package func answer(_ call: Call, _ body: Body, _ server: ServerContext) async throws -> Reply {
-        let model: ServedModel
+        let report: UnloadReport
         do {
-            model = try server.model(named: body.id ?? "auto")
+            let last = server.engine.models.last?.id ?? server.engine.status().loading.first?.id
+            report = try await server.loads.unload(body.id.map { server.id(named: $0) } ?? last ?? "auto")
         } catch let error as EngineError {
             guard let id = body.id else { throw error }
             throw APIError.modelNotFound(id, parameter: "model_id")
         }
-        let report = try await server.loads.unload(model.id)
         return .json(
             .object([
                 "success": .bool(true), "model_id": .string(report.id), "model": .string(report.id),

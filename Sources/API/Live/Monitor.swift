@@ -20,6 +20,7 @@ struct Monitor: Sendable {
             let memory = server.memory()
             tick(&last, memory)
             await relief.look(at: memory)
+            await server.loads.evictExpired()
             if now >= beat {
                 server.events.tell(LiveEvent.heartbeat(uptime: server.lifecycle.uptime, timestamp: WallClock.seconds))
                 beat = now + server.configuration.heartbeat

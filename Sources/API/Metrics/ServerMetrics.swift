@@ -127,7 +127,7 @@ struct ServerMetrics {
         let loaded = status.models.map { ($0.model.id, "routable") }
         let loading = status.loading.map { ($0.id, "loading") }
         let known = Set((loaded + loading).map(\.0))
-        let failed = server.loads.journal.failures.keys.filter { !known.contains($0) }.sorted().map { ($0, "quarantined") }
+        let failed = status.failures.keys.filter { !known.contains($0) }.sorted().map { ($0, "quarantined") }
         return loaded + loading + failed
     }
 

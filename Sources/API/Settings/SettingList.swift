@@ -28,6 +28,13 @@ extension Setting {
             "models.hub", \.hub, .text, range: "an address", option: nil, names: ["HF_ENDPOINT"], live: true,
             "where models are downloaded from", parse: { value throws(SettingProblem) in try address(value) }, show: { "\"\($0)\"" }),
         make(
+            "models.hub_token", \.hubToken, .text, range: "a line of text", option: nil, names: ["HF_TOKEN"], live: true, secret: true,
+            "what the hub knows this server by",
+            parse: { value throws(SettingProblem) in
+                guard let secret = Secret(try string(value)) else { throw SettingProblem("is empty (leave it out for none)") }
+                return secret
+            }, show: { $0 == nil ? "none" : "set" }),
+        make(
             "models.aliases", \.aliases, .table, range: "names", option: nil, live: true,
             "other names for models: `fast = \"ID\"`, or a list of which the first loaded one is meant",
             parse: { value throws(SettingProblem) in try aliases(value) }, show: { _ in "none" }),
@@ -49,6 +56,11 @@ extension Setting {
     ]
 
     private static let memory: [Setting] = [
+        make(
+            "memory.total_gb", \.memoryTotalBytes, .number, range: "0.0625 to 65536 GiB", option: nil, live: false,
+            "what this process may take; it is measured by its own memory then, not by the machine's",
+            parse: { value throws(SettingProblem) in Int(try real(value, 0.0625...65536) * 1_073_741_824) },
+            show: { $0.map { "\(Double($0) / 1_073_741_824)" } ?? "the machine's or the control group's" }),
         number("memory.max_memory_pct", \.memoryWarningPercent, 1...100, names: ["OPTA_LMX_MAX_MEMORY_PCT"], live: true, "of all memory; above it a warning is told"),
         number("memory.oom_threshold_pct", \.memoryLimitPercent, 1...100, names: ["OPTA_LMX_OOM_THRESHOLD_PCT"], "of all memory; above it nothing is loaded and models are unloaded"),
     ]

@@ -37,6 +37,10 @@ extension APIError {
                 400, "invalid-request", type: "invalid_request_error", parameter: String(field), alternativeCode: "invalid_value", problem)
         case .modelFailed: return .internalError
         case .loadFailed(let error): return from(error)
+        case .loadCancelled:
+            return APIError(409, "model_load_cancelled", type: "conflict", parameter: "model_id", error.description)
+        case .memoryShort:
+            return APIError(503, "overloaded", type: "server_error", retryAfter: 30, "Server under memory pressure: \(error.description)")
         }
     }
 

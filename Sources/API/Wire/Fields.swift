@@ -80,6 +80,18 @@ package struct Fields: Sendable {
         }
     }
 
+    /// A string, or a list of strings.
+    func strings(_ key: String, upTo limit: Int = 64) throws(APIError) -> [String]? {
+        if case .string(let text)? = self[key] { return [text] }
+        guard let values = try list(key, upTo: limit) else { return nil }
+        var texts: [String] = []
+        for value in values {
+            guard case .string(let text) = value else { throw mistyped(key, "a list of strings", value) }
+            texts.append(text)
+        }
+        return texts
+    }
+
     func fields(_ key: String) throws(APIError) -> Fields? {
         switch self[key] {
         case nil: nil

@@ -20,12 +20,12 @@ extension CatalogueEntry {
     static func backend(ofFormat format: String) -> String { format == "gguf" ? "gguf" : "mlx-lm" }
 
     /// The model as the list of all models on disk shows it.
-    func json(loaded: ServedModel?, _ condition: ModelCondition) -> JSONValue {
+    func json(loaded: ServedModel?, _ state: ModelState) -> JSONValue {
         .object([
             "id": .string(id), "path": .string(path), "loaded": .bool(loaded != nil),
             "vram_gb": .gibibytes(loaded?.memoryBytes), "vram_bytes": .count(loaded?.memoryBytes), "format": .string(format),
-            "quantization": .text(quantization), "size_bytes": .int(sizeBytes), "state": .string(condition.word),
-            "progress": .decimal(condition.progress), "reason": .text(condition.reason),
+            "quantization": .text(quantization), "size_bytes": .int(sizeBytes), "state": .string(state.word),
+            "progress": .decimal(state.progress), "reason": .text(state.reason),
         ])
     }
 
@@ -34,25 +34,17 @@ extension CatalogueEntry {
     }
 }
 
-/// What a model in the folders is at this moment.
-enum ModelCondition: Sendable, Equatable {
-    case absent  // from memory
-    case loading(Double)  // the share done, 0…1
-    case ready
-    case draining  // being unloaded; running answers may end
-    case failed(String)  // the last load; why
-
-    init(of id: String, _ status: EngineStatus, _ journal: LoadJournal) {
-        if journal.draining.contains(id) {
-            self = .draining
-        } else if status.models.contains(where: { $0.model.id == id }) {
-            self = .ready
-        } else if let loading = status.loading.first(where: { $0.id == id }) {
-            self = .loading(loading.progress)
-        } else {
-            self = journal.failures[id].map { .failed($0) } ?? .absent
+extension ModelState {
+    /// Ready, or about to be.
+    var isUsable: Bool {
+        switch self {
+        case .ready, .loading: true
+        case .absent, .draining, .failed: false
         }
     }
+
+    /// Something of it is in memory.
+    var isInUse: Bool { isUsable || self == .draining }
 
     var word: String {
         switch self {
@@ -79,7 +71,7 @@ extension ModelStatus {
             "architecture": .string(info.architecture), "quantization": .text(info.quantization), "path": .string(info.path),
             "size_bytes": .int(info.sizeBytes),
             "memory_gb": memory, "memory_used_gb": memory, "vram_gb": memory, "memory_bytes": .int(model.memoryBytes),
-            "loaded_at": .float(model.loadedAt), "last_used_at": .decimal(lastUsedAt), "keep_alive_sec": .null,
+            "loaded_at": .float(model.loadedAt), "last_used_at": .decimal(lastUsedAt), "keep_alive_sec": .decimal(keepAlive),
             "context_length": .int(model.contextLength), "use_batching": .bool(true),
             "request_count": .int(statistics.requests), "in_flight_requests": .int(inFlight),
             "performance": .object([:]), "performance_overrides": .object([:]),

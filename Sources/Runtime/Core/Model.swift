@@ -59,10 +59,10 @@ public final class Model: @unchecked Sendable {  // the memory that its pointers
     public var architectureName: String { architecture.name }
 
     /// Reads, checks and packs all weights.
-    /// - Parameter progress: called on this thread with the share done, 0...1, while packing.
+    /// - Parameter progress: called on this thread with the share done, 0...1, while packing; what it throws ends the load.
     /// - Throws: what is wrong with the file, or `insufficient_memory`.
     public static func load(
-        _ source: any ModelSource, options: ModelOptions, progress: (@Sendable (Double) -> Void)? = nil
+        _ source: any ModelSource, options: ModelOptions, progress: (@Sendable (Double) throws(ModelError) -> Void)? = nil
     ) throws(ModelError) -> Model {
         try options.check()
         let team = Team(threads: options.threads)
@@ -89,6 +89,9 @@ public final class Model: @unchecked Sendable {  // the memory that its pointers
         try KVCache(
             pages: pages, layout: CacheLayout(hyperparameters, options), contextLength: hyperparameters.contextLength)
     }
+
+    /// What a workspace takes, without the logits.
+    public var workspaceBytes: Int { Workspace.bytes(hyperparameters, options: options) }
 
     /// - Parameter observingInputs: in precise mode, keeps what ``inputMeanSquares(seenBy:)`` tells.
     public func makeWorkspace(observingInputs: Bool = false) throws(ModelError) -> Workspace {

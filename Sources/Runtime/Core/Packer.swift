@@ -69,7 +69,7 @@ enum Packer {
     private static let panelRows = Int(CK_PANEL_ROWS)
 
     static func pack(
-        _ plan: ModelPlan, of source: any ModelSource, _ kernels: Kernels, progress: ((Double) -> Void)?
+        _ plan: ModelPlan, of source: any ModelSource, _ kernels: Kernels, progress: ((Double) throws(ModelError) -> Void)?
     ) throws(ModelError) -> PackedWeights {
         let weights = try PackedWeights(plan)
         let tensors = plan.tensors.sorted { $0.firstByte < $1.firstByte }  // as the file has them: a disk reads ahead
@@ -90,12 +90,12 @@ enum Packer {
                     source.release(rows(of: share, in: tensor), of: tensor.record)
                 }
                 done += rows(of: part, in: tensor).count * rowBytes
-                progress?(min(1, Double(done) / Double(total)))
+                try progress?(min(1, Double(done) / Double(total)))
             }
             // What the kernel mapped around the slices.
             source.release(0..<tensor.record.rows, of: tensor.record)
         }
-        progress?(1)
+        try progress?(1)
         return weights
     }
 

@@ -4,7 +4,8 @@ public import Weights
 public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The reason why a model was taken away from a running request.
     public enum UnloadReason: String, Sendable {
-        case manual, memory, idle, replaced, shutdown
+        /// `lru`: to make room for another; `replaced`: another was loaded in its place.
+        case manual, memory, idle, lru, replaced, shutdown
     }
 
     /// No model is loaded at all.
@@ -25,6 +26,10 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     case modelFailed(String, String)
     case shuttingDown
     case loadFailed(ModelError)
+    /// The model was unloaded while it was being loaded.
+    case loadCancelled(String)
+    /// The request was not begun: what it may come to write does not fit below the limit now.
+    case memoryShort(neededBytes: Int, availableBytes: Int)
 
     /// Stable; what clients branch on.
     public var code: String {
@@ -40,6 +45,8 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
         case .modelFailed: "model_failed"
         case .shuttingDown: "shutting_down"
         case .loadFailed(let error): error.code
+        case .loadCancelled: "load_cancelled"
+        case .memoryShort: "memory_short"
         }
     }
 
@@ -59,6 +66,9 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
         case .modelFailed(let id, let problem): "\(ModelError.quoted(id)): \(problem)"
         case .shuttingDown: "engine: shutting down"
         case .loadFailed(let error): error.description
+        case .loadCancelled(let id): "\(ModelError.quoted(id)): unloaded while it was loading"
+        case .memoryShort(let needed, let available):
+            "memory: this request may take \(needed) bytes, \(available) are left (try again later, or ask for fewer tokens)"
         }
     }
 }

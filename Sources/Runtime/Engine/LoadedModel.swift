@@ -38,6 +38,9 @@ public struct LoadedModel: Sendable {
 
     /// Bytes that the weights take in memory.
     let weightBytes: Int
+    /// Bytes that a step writes, without logits.
+    let workspaceBytes: Int
+    let logitsBytesPerRow: Int
     let pageTokens: Int
     let bytesPerPage: Int
     /// Builds the cache of so many pages and the working memory, on the thread that calls it.
@@ -50,6 +53,8 @@ public struct LoadedModel: Sendable {
         self.tokenizer = tokenizer
         self.template = template
         weightBytes = model.packedBytes
+        workspaceBytes = model.workspaceBytes
+        logitsBytesPerRow = 4 * model.hyperparameters.vocabularySize
         pageTokens = KVCache.pageTokens
         bytesPerPage = try model.makeCache(pages: 1).bytesPerPage
         makeStep = { (pages) throws(ModelError) in try ComputeStepModel(model, pages: pages) }
@@ -57,14 +62,16 @@ public struct LoadedModel: Sendable {
 
     /// Any step model; for tests.
     package init(
-        info: ModelInfo, tokenizer: Tokenizer, template: ChatTemplate? = nil, weightBytes: Int = 0, pageTokens: Int = 32,
-        bytesPerPage: Int = 0,
+        info: ModelInfo, tokenizer: Tokenizer, template: ChatTemplate? = nil, weightBytes: Int = 0, workspaceBytes: Int = 0,
+        pageTokens: Int = 32, bytesPerPage: Int = 0,
         makeStep: @escaping @Sendable (_ pages: Int) throws(ModelError) -> any StepModel
     ) {
         self.info = info
         self.tokenizer = tokenizer
         self.template = template
         self.weightBytes = weightBytes
+        self.workspaceBytes = workspaceBytes
+        logitsBytesPerRow = 0
         self.pageTokens = pageTokens
         self.bytesPerPage = bytesPerPage
         self.makeStep = makeStep

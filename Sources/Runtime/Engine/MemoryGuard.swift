@@ -4,29 +4,29 @@
     import Musl
 #endif
 
-/// Whether something still fits into memory, asked before it is allocated.
-public enum MemoryGuard {
-    /// Left to everything else on the machine.
+/// Whether something still fits below the limit, asked before it is allocated.
+public struct MemoryGuard: Sendable {
+    /// Left to everything else on the machine, where there is no configured total.
     public static let reservedBytes = 256 << 20
 
-    /// What this process can still take: the kernel's estimate (`MemAvailable`), or less inside a limited control group.
-    /// Nil where neither can be read.
-    public static func availableBytes() -> Int? {
-        let system = contents("/proc/meminfo").flatMap { meminfo($0, "MemAvailable") }
-        let group = groupAvailableBytes()
-        guard let least = [system, group].compactMap({ $0 }).min() else { return nil }
-        return max(0, least - reservedBytes)
+    public let gauge: MemoryGauge
+    /// Of all memory, above which nothing more is taken.
+    public let limitPercent: Double
+
+    public init(_ gauge: MemoryGauge = MemoryGauge(), limitPercent: Double = 90) {
+        self.gauge = gauge
+        self.limitPercent = limitPercent
     }
 
-    /// All memory that this process could ever have.
-    public static func totalBytes() -> Int? {
-        let system = contents("/proc/meminfo").flatMap { meminfo($0, "MemTotal") }
-        let group = number("/sys/fs/cgroup/memory.max")
-        return [system, group].compactMap { $0 }.min()
+    /// What can still be taken; nil where memory can't be measured.
+    public func room() -> Int? {
+        guard let reading = gauge.read() else { return nil }
+        let kept = gauge.configuredBytes == nil ? Self.reservedBytes : 0
+        return min(reading.room(below: limitPercent), max(0, reading.availableBytes - kept))
     }
 
     /// Throws `insufficientMemory` with both numbers unless `bytes` fit.
-    public static func require(_ bytes: Int, available: Int? = availableBytes()) throws(EngineError) {
+    public static func require(_ bytes: Int, available: Int?) throws(EngineError) {
         if let available, bytes > available {
             throw .insufficientMemory(neededBytes: bytes, availableBytes: available)
         }
@@ -37,7 +37,7 @@ public enum MemoryGuard {
     ///
     /// Throws when not even `minimumTokens` fit.
     package static func cachePages(
-        contextLength: Int, parallel: Int, pageTokens: Int, bytesPerPage: Int, available: Int?, minimumTokens: Int = 512
+        contextLength: Int, parallel: Int, pageTokens: Int, bytesPerPage: Int, available: Int?, minimumTokens: Int = Self.minimumTokens
     ) throws(EngineError) -> Int {
         func pages(_ tokens: Int) -> Int { max(1, tokens / pageTokens + (tokens % pageTokens == 0 ? 0 : 1)) }
         let one = pages(contextLength)
@@ -53,44 +53,13 @@ public enum MemoryGuard {
         return granted
     }
 
+    /// A model whose cache holds fewer tokens is of no use.
+    package static let minimumTokens = 512
+
     /// Returns freed heap pages to the system, which the C library else keeps.
-    static func releaseFreed() {
+    public static func releaseFreed() {
         typealias Trim = @convention(c) (Int) -> Int32
         // Not every C library has it, and the module map of the one that has leaves it out.
         if let symbol = dlsym(nil, "malloc_trim") { _ = unsafeBitCast(symbol, to: Trim.self)(0) }
-    }
-
-    /// The number of a line like `MemAvailable:   24061612 kB`, in bytes.
-    package static func meminfo(_ text: String, _ key: String) -> Int? {
-        for line in text.split(separator: "\n") where line.utf8.starts(with: (key + ":").utf8) {
-            let words = line.split(separator: " ", omittingEmptySubsequences: true)
-            guard words.count >= 2, let kilobytes = Int(words[1]) else { return nil }
-            let (bytes, overflow) = kilobytes.multipliedReportingOverflow(by: 1024)
-            return overflow ? nil : bytes
-        }
-        return nil
-    }
-
-    private static func groupAvailableBytes() -> Int? {
-        guard let limit = number("/sys/fs/cgroup/memory.max"), let used = number("/sys/fs/cgroup/memory.current") else { return nil }
-        // Pages of files count as used but are dropped when memory is wanted.
-        let files = contents("/sys/fs/cgroup/memory.stat").flatMap { text -> Int? in
-            text.split(separator: "\n").first { $0.utf8.starts(with: "inactive_file ".utf8) }.flatMap { Int($0.dropFirst(14)) }
-        }
-        return max(0, limit - max(0, used - (files ?? 0)))
-    }
-
-    /// A file that holds one decimal number; nil for others ("max").
-    private static func number(_ path: String) -> Int? {
-        contents(path).flatMap { Int($0.split(whereSeparator: \.isWhitespace).first ?? "") }
-    }
-
-    private static func contents(_ path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 1 << 14)
-        let count = read(file, &bytes, bytes.count)
-        return count > 0 ? String(decoding: bytes.prefix(count), as: UTF8.self) : nil
     }
 }

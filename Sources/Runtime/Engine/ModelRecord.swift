@@ -5,15 +5,25 @@ final class ModelRecord: Sendable {
     private struct Counters {
         var inFlight = 0  // waiting or running
         var active = 0  // running
-        var isOpen = true
-        var lastUsedAt: Double?
+        var holds = 0  // requests on their way, and whoever else must find it in place
+        var closed: EngineError.UnloadReason?
+        var lastUsedAt: Double?  // seconds since 1970
+        var lastUsed = Clock.seconds
+        var keepAlive: Double?  // seconds that it stays unused at least; 0: for ever, nil: as all others
         var reservedPages = 0
         var touchedPages = 0
         var statistics = Statistics()
+
+        mutating func used() {
+            lastUsedAt = Clock.epochSeconds
+            lastUsed = Clock.seconds
+        }
     }
 
     let model: ServedModel
     let key: UInt64
+    let weightBytes: Int
+    let workspaceBytes: Int
     let cacheBytes: Int
     let bytesPerPage: Int
     let maximumActive: Int
@@ -22,27 +32,30 @@ final class ModelRecord: Sendable {
     private let counters = Locked(Counters())
 
     init(
-        model: ServedModel, key: UInt64, cachePages: Int, bytesPerPage: Int, maximumActive: Int, maximumQueued: Int,
-        speculation: EngineOptions.Speculation
+        model: ServedModel, key: UInt64, weightBytes: Int, workspaceBytes: Int, cachePages: Int, bytesPerPage: Int,
+        maximumActive: Int, maximumQueued: Int, speculation: EngineOptions.Speculation, keepAlive: Double?
     ) {
         self.model = model
         self.key = key
+        self.weightBytes = weightBytes
+        self.workspaceBytes = workspaceBytes
         self.bytesPerPage = bytesPerPage
         cacheBytes = cachePages * bytesPerPage
         self.maximumActive = maximumActive
         self.maximumQueued = maximumQueued
         self.speculation = speculation
+        counters.withLock { $0.keepAlive = keepAlive }
     }
 
     /// Takes places for so many requests, all or none.
     func enter(_ count: Int) throws(EngineError) {
         let problem = counters.withLock { counters -> EngineError? in
-            guard counters.isOpen else { return .modelUnloaded(model.id, .manual) }
+            if let reason = counters.closed { return .modelUnloaded(model.id, reason) }
             guard counters.inFlight + count <= maximumActive + maximumQueued else {
                 return .queueFull(limit: maximumQueued, retryAfter: Self.pause(counters.statistics, maximumActive))
             }
             counters.inFlight += count
-            counters.lastUsedAt = Clock.epochSeconds
+            counters.used()
             return nil
         }
         if let problem { throw problem }
@@ -61,7 +74,52 @@ final class ModelRecord: Sendable {
     }
 
     /// Refuses requests from now on.
-    func close() { counters.withLock { $0.isOpen = false } }
+    func close(_ reason: EngineError.UnloadReason) { counters.withLock { $0.closed = $0.closed ?? reason } }
+
+    /// The same, unless somebody uses it; then false.
+    func closeIfUnused(_ reason: EngineError.UnloadReason) -> Bool {
+        counters.withLock { counters in
+            guard counters.inFlight == 0, counters.holds == 0, counters.closed == nil else { return false }
+            counters.closed = reason
+            return true
+        }
+    }
+
+    /// The model for somebody who is about to use it: while any copy of this value lives, it is not evicted.
+    func held() throws(EngineError) -> ServedModel {
+        let problem = counters.withLock { counters -> EngineError? in
+            if let reason = counters.closed { return .modelUnloaded(model.id, reason) }
+            counters.holds += 1
+            counters.used()
+            return nil
+        }
+        if let problem { throw problem }
+        var held = model
+        held.hold = Hold(self)
+        return held
+    }
+
+    /// Counts as a use of its model for as long as it lives.
+    final class Hold: Sendable {
+        private let record: ModelRecord
+        init(_ record: ModelRecord) { self.record = record }
+        deinit {
+            record.counters.withLock {
+                $0.holds -= 1
+                $0.used()
+            }
+        }
+    }
+
+    /// - Parameter seconds: that it stays unused at least; 0: for ever.
+    func keep(for seconds: Double) { counters.withLock { $0.keepAlive = seconds } }
+
+    /// What eviction looks at.
+    var candidate: EvictionCandidate {
+        counters.withLock {
+            EvictionCandidate(id: model.id, lastUsedAt: $0.lastUsed, isInUse: $0.inFlight > 0 || $0.holds > 0, keepAlive: $0.keepAlive)
+        }
+    }
 
     func stepped(tokens: Int, active: Int, reservedPages: Int, touchedPages: Int, at time: Double) {
         counters.withLock {
@@ -76,7 +134,7 @@ final class ModelRecord: Sendable {
         counters.withLock {
             $0.inFlight -= 1
             $0.active = active
-            $0.lastUsedAt = Clock.epochSeconds
+            $0.used()
             change(&$0.statistics)
         }
     }
@@ -92,7 +150,10 @@ final class ModelRecord: Sendable {
                 cache: CacheFigures(
                     totalBytes: cacheBytes, reservedBytes: counters.inFlight == 0 ? 0 : counters.reservedPages * bytesPerPage,
                     touchedBytes: counters.touchedPages * bytesPerPage),
-                lastUsedAt: counters.lastUsedAt, throughput: counters.statistics.throughput(at: time),
+                memory: ModelMemory(
+                    weightBytes: weightBytes, workspaceBytes: workspaceBytes, cacheBytes: cacheBytes,
+                    touchedCacheBytes: counters.touchedPages * bytesPerPage),
+                keepAlive: counters.keepAlive, lastUsedAt: counters.lastUsedAt, throughput: counters.statistics.throughput(at: time),
                 requestsPerMinute: counters.statistics.requestsPerMinute(at: time), statistics: counters.statistics.unshared())
         }
     }
@@ -105,12 +166,29 @@ public struct ServedModel: Sendable {
     public let template: ChatTemplate?
     /// The most tokens of prompt and answer together: what was asked for, what the model was made for, what memory allows.
     public let contextLength: Int
-    /// Weights and cache.
+    /// Weights, working memory, and the cache at its largest.
     public let memoryBytes: Int
     public let loadedAt: Double  // seconds since 1970
     public let loadSeconds: Double
 
+    /// Of a copy that somebody uses: keeps the model from being evicted.
+    var hold: ModelRecord.Hold?
+
     public var id: String { info.id }
+}
+
+/// Bytes that a model owns, by what they are for.
+public struct ModelMemory: Sendable, Equatable {
+    /// In executed form.
+    public let weightBytes: Int
+    /// What a step writes.
+    public let workspaceBytes: Int
+    /// Keys and values at their most.
+    public let cacheBytes: Int
+    /// Those ever written; pages that never were take no memory.
+    public let touchedCacheBytes: Int
+
+    public var residentBytes: Int { weightBytes + workspaceBytes + min(cacheBytes, touchedCacheBytes) }
 }
 
 /// Bytes of a model's cache of keys and values.
@@ -133,6 +211,9 @@ public struct ModelStatus: Sendable {
     public let maximumActive: Int
     public let speculation: EngineOptions.Speculation
     public let cache: CacheFigures
+    public let memory: ModelMemory
+    /// Seconds that it stays unused at least; 0: for ever, nil: as all others.
+    public let keepAlive: Double?
     public let lastUsedAt: Double?  // seconds since 1970
     /// Tokens per second of all its answers together, over the last few seconds.
     public let throughput: Double

@@ -1,70 +1,85 @@
 import Weights
 
-/// The part of a load that runs on its own thread: the loader, then cache and working memory sized to what is free.
+/// The parts of a load that run on a thread of their own: first what the model will take, then the model itself, with
+/// cache and working memory sized to what is free.
 struct Preparation: Sendable {
     let options: EngineOptions
     let registry: EngineRegistry
     let id: String
     let key: UInt64
-    let expectedBytes: Int
-    /// What caches of other models may still come to take.
-    let untouchedBytes: Int
+    let keepAlive: Double?
 
-    func run(_ loader: InferenceEngine.Loader) -> Result<Handover<Resident>, EngineError> {
-        do {
-            return .success(Handover(value: try prepare(loader)))
-        } catch {
-            return .failure(error)
+    /// What a load needs at least, and what it needs for one whole context.
+    struct Demand: Sendable {
+        let least: Int
+        let whole: Int
+    }
+
+    func demand(_ forecast: InferenceEngine.Forecast) -> Result<Demand, EngineError> {
+        Self.catching(at: id) {
+            let needs = try forecast()
+            let wanted = context(needs.contextLength, asked: nil)
+            return Demand(least: needs.total(tokens: min(wanted, MemoryGuard.minimumTokens)), whole: needs.total(tokens: wanted))
         }
     }
 
-    private func prepare(_ loader: InferenceEngine.Loader) throws(EngineError) -> Resident {
-        if registry.isShuttingDown { throw .shuttingDown }
-        try MemoryGuard.require(expectedBytes, available: available())
-        let begun = Clock.seconds
-        let loaded: LoadedModel
+    func run(_ loader: InferenceEngine.Loader) -> Result<Handover<Resident>, EngineError> {
+        let result = Self.catching(at: id) { Handover(value: try prepare(loader)) }
+        if registry.isCalledOff(id) { return .failure(registry.isShuttingDown ? .shuttingDown : .loadCancelled(id)) }
+        return result
+    }
+
+    private static func catching<Value>(at place: String, _ body: () throws -> Value) -> Result<Value, EngineError> {
         do {
-            loaded = try loader { [registry, id] progress in registry.progress(id, progress) }
+            return .success(try body())
         } catch let error as EngineError {
-            throw error
+            return .failure(error)
         } catch let error as ModelError {
-            throw .loadFailed(error)
+            return .failure(.loadFailed(error))
         } catch {
-            throw .loadFailed(ModelError(.unreadable, at: id, "\(error)"))
+            return .failure(.loadFailed(ModelError(.unreadable, at: place, "\(error)")))
+        }
+    }
+
+    private func context(_ made: Int, asked: Int?) -> Int {
+        let wanted = asked ?? options.contextLength ?? min(made, EngineOptions.defaultContextLength)
+        return max(1, min(wanted, max(1, made)))
+    }
+
+    private func prepare(_ loader: InferenceEngine.Loader) throws -> Resident {
+        let begun = Clock.seconds
+        let loaded = try loader { [registry, id] (share) throws(ModelError) in
+            if registry.isCalledOff(id) { throw ModelError(.unreadable, at: id, "the load was called off") }
+            registry.progress(id, share)
         }
 
         let parallel = max(1, loaded.parallel ?? options.parallel)
-        let wanted = loaded.contextLength ?? options.contextLength ?? min(loaded.info.contextLength, EngineOptions.defaultContextLength)
-        let context = max(1, min(wanted, max(1, loaded.info.contextLength)))
+        let context = context(loaded.info.contextLength, asked: loaded.contextLength)
+        let workspace = loaded.workspaceBytes + parallel * loaded.logitsBytesPerRow
         let pages = try MemoryGuard.cachePages(
             contextLength: context, parallel: parallel, pageTokens: loaded.pageTokens, bytesPerPage: loaded.bytesPerPage,
-            available: available())
-        let step: any StepModel
-        do {
-            step = try loaded.makeStep(pages)
-        } catch {
-            throw .loadFailed(error)
-        }
+            available: registry.room(options).map { max(0, $0 - workspace) })
+        let step = try loaded.makeStep(pages)
 
         var info = loaded.info
         info.id = id
+        let cache = step.totalPages * loaded.bytesPerPage
         let model = ServedModel(
             info: info, tokenizer: loaded.tokenizer, template: loaded.template,
             contextLength: min(context, step.totalPages * step.pageTokens),
-            memoryBytes: loaded.weightBytes + step.totalPages * loaded.bytesPerPage, loadedAt: Clock.epochSeconds,
-            loadSeconds: Clock.seconds - begun)
+            memoryBytes: loaded.weightBytes + workspace + cache, loadedAt: Clock.epochSeconds, loadSeconds: Clock.seconds - begun)
         let record = ModelRecord(
-            model: model, key: key, cachePages: step.totalPages, bytesPerPage: loaded.bytesPerPage,
-            maximumActive: min(parallel, step.maximumStepTokens), maximumQueued: max(0, options.queue),
-            speculation: step.isExact ? options.speculation : .off)
+            model: model, key: key, weightBytes: loaded.weightBytes, workspaceBytes: workspace, cachePages: step.totalPages,
+            bytesPerPage: loaded.bytesPerPage, maximumActive: min(parallel, step.maximumStepTokens),
+            maximumQueued: max(0, options.queue), speculation: step.isExact ? options.speculation : .off, keepAlive: keepAlive)
         return Resident(step, record: record, totals: registry.totals, options: options)
     }
+}
 
-    /// Memory below the limit that nobody holds or may come to claim.
-    private func available() -> Int? {
-        guard let free = MemoryGuard.availableBytes() else { return nil }
-        let percent = min(max(options.memoryLimitPercent, 1), 100)
-        let kept = MemoryGuard.totalBytes().map { $0 / 100 * (100 - percent) } ?? 0
-        return max(0, min(free, free + MemoryGuard.reservedBytes - kept) - untouchedBytes)
+extension EngineRegistry {
+    /// Memory below the limit that nobody holds and no cache may come to claim; nil where memory can't be measured.
+    func room(_ options: EngineOptions) -> Int? {
+        guard let room = MemoryGuard(options.memory, limitPercent: options.memoryLimitPercent).room() else { return nil }
+        return max(0, room - records.reduce(0) { $0 + $1.untouchedCacheBytes })
     }
 }

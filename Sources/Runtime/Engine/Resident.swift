@@ -12,11 +12,16 @@ final class Resident {
     private var memory = Candidates()
     private var runs: [StepRun] = []  // of a step; its memory is used again
     private var parts: [Part] = []
+    private var measured: (at: Double, room: Int?) = (-.infinity, nil)  // memory, when a request last wanted some
+    private var shortage: (id: GenerationStream.ID, error: EngineError)?  // the request that memory was too short for
     /// Set once the model is to go: when to end what still runs, why, and whom to tell.
     var leaving: (deadline: Double, error: EngineError, done: @Sendable () -> Void)?
 
     /// With more answers at once, verifying guesses takes more from the others than it can bring.
     static let mostSpeculating = 4
+
+    /// Seconds for which a measurement of the memory holds.
+    private static let measuringPause = 0.05
 
     /// What a step does for one request.
     private struct Part {
@@ -74,7 +79,12 @@ final class Resident {
             options.promptTokensBesideDecodes
             ?? costs.promptTokens(in: EngineOptions.promptPause, atMost: model.maximumStepTokens)
         let begun = Clock.seconds
+        shortage = nil
         guard let step = scheduler.nextBatch(promptTokens: promptTokens, grant: { grant($0, $1, at: begun) }) else {
+            if let shortage {  // and nothing runs that could give pages back
+                remove(shortage.id)?.fail(shortage.error, active: scheduler.activeCount, at: Clock.seconds)
+                return true
+            }
             // Nothing can run although nothing holds pages: better an error than to wait for ever.
             if !isIdle { endAll(.modelFailed(record.model.id, "the cache is too small for the waiting requests")) }
             return false
@@ -115,6 +125,7 @@ final class Resident {
     /// Opens a sequence for a request that is to start, where the cache has room for it.
     private func grant(_ id: GenerationStream.ID, _ capacity: Int, at time: Double) -> Scheduler.Grant? {
         guard let generation = generations[id] else { return Scheduler.Grant() }
+        guard fits(id, capacity, at: time) else { return nil }
         guard let (slot, held) = model.open(beginning: generation.tokens, capacity: capacity) else { return nil }
         generation.slot = slot
         generation.computed = held
@@ -131,6 +142,20 @@ final class Resident {
         }
         prompts.append(generation)
         return grant
+    }
+
+    /// Whether the pages that nothing was ever written to, and that this request and those that run may come to write, fit
+    /// below the limit as memory is now. They did when the model was loaded; others may have taken memory since.
+    private func fits(_ id: GenerationStream.ID, _ capacity: Int, at time: Double) -> Bool {
+        let pages = capacity / model.pageTokens + (capacity % model.pageTokens == 0 ? 0 : 1)
+        let growth = min(model.totalPages, model.reservedPages + pages) - model.touchedPages
+        guard growth > 0, record.bytesPerPage > 0 else { return true }
+        if time - measured.at > Self.measuringPause {
+            measured = (time, MemoryGuard(options.memory, limitPercent: options.memoryLimitPercent).room())
+        }
+        guard let room = measured.room, growth * record.bytesPerPage > room else { return true }
+        shortage = (id, .memoryShort(neededBytes: growth * record.bytesPerPage, availableBytes: room))
+        return false
     }
 
     private static func common(_ left: [Int32], _ right: [Int32]) -> Int {

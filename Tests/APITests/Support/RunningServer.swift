@@ -32,7 +32,7 @@ struct RunningServer: Sendable {
     static func run(
         _ script: Script = Script(), models: [String] = ["tiny"], disk: [String] = [], template: String? = Script.template,
         options: EngineOptions = EngineOptions(), configuration: Configuration = Configuration(),
-        closures: Closures = Closures(), memory: (@Sendable () -> Memory)? = nil, loader: ModelLoader? = nil,
+        closures: Closures = Closures(), catalogue: (@Sendable () -> [CatalogueEntry])? = nil, memory: (@Sendable () -> Memory)? = nil, loader: ModelLoader? = nil,
         _ body: @Sendable @escaping (RunningServer) async throws -> Void
     ) async throws {
         var configuration = configuration
@@ -47,7 +47,7 @@ struct RunningServer: Sendable {
         var context = ServerContext(
             engine: engine, configuration: configuration, version: "0.0.0-test", models: [],
             loader: loader ?? { entry, _ in try script.loaded(entry.id, template: template) },
-            catalogue: { entries }, closures: closures, log: { lines.add($0) }, logger: logger)
+            catalogue: catalogue ?? { entries }, closures: closures, log: { lines.add($0) }, logger: logger)
         // A busy machine's own memory is no part of a test.
         context.memory = memory ?? { Memory(totalBytes: 64 << 30, availableBytes: 32 << 30) }
         for id in models { _ = try await engine.load(id) { _ in try script.loaded(id, template: template) } }

@@ -11,12 +11,15 @@ final class Script: Sendable {
     let microsecondsForPrompt: UInt32
     let isEndless: Bool
     let failsAfter: Int?
+    /// Memory that every model of it holds, in pieces that the C library keeps when they are freed.
+    let ballastBytes: Int
     private let counter = Atomic(0)
 
     init(
         _ text: String = "Hello, wörld 🙂!", microsecondsPerStep: UInt32 = 0, microsecondsForPrompt: UInt32 = 0,
-        isEndless: Bool = false, failsAfter: Int? = nil
+        isEndless: Bool = false, failsAfter: Int? = nil, ballastBytes: Int = 0
     ) {
+        self.ballastBytes = ballastBytes
         self.text = Array(text.utf8)
         self.microsecondsPerStep = microsecondsPerStep
         self.microsecondsForPrompt = microsecondsForPrompt
@@ -60,7 +63,7 @@ final class Script: Sendable {
             info: ModelInfo(
                 id: id, path: "/models/\(id)", format: format, quantization: "Q4_1", architecture: "llama", sizeBytes: 1 << 20,
                 contextLength: 2048),
-            tokenizer: Self.tokenizer, template: try template.map { try ChatTemplate(source: $0) }, weightBytes: 1 << 20, bytesPerPage: 1024
+            tokenizer: Self.tokenizer, template: try template.map { try ChatTemplate(source: $0) }, weightBytes: max(1 << 20, ballastBytes), bytesPerPage: 1024
         ) { [self] pages in ScriptedStep(self, pages: pages) }
     }
 }
@@ -76,8 +79,10 @@ private final class ScriptedStep: StepModel {
     private var slots: [Int: (count: Int, said: Int, pages: Int)] = [:]
     private var nextSlot = 0
     private var rows: [[Float]] = []
+    private let ballast: [[UInt8]]
 
     init(_ script: Script, pages: Int) {
+        ballast = (0..<script.ballastBytes >> 16).map { [UInt8](repeating: UInt8(truncatingIfNeeded: $0), count: 1 << 16) }
         self.script = script
         totalPages = pages
         freePages = pages

@@ -39,10 +39,11 @@ struct Run: AsyncParsableCommand, Reporting {
         let engine = InferenceEngine(options: options)
         let bar = Terminal.progress("loading \(id)")
         let compute = compute
-        let report = try await engine.load(id, expectedBytes: ModelFolders.size(of: path)) { progress in
-            try Composition.load(path, id: id, options: compute) {
-                bar($0)
-                progress($0)
+        let plan = InferenceEngine.LoadPlan(forecast: { try MemoryForecast.needs(of: path, compute) })
+        let report = try await engine.load(id, plan) { progress in
+            try Composition.load(path, id: id, options: compute) { (share) throws(ModelError) in
+                bar(share)
+                try progress(share)
             }
         }
         let chat = Conversation(engine: engine, model: report.model, settings: self)
