@@ -174,16 +174,21 @@ final class EngineRegistry: Sendable {
 
     func status() -> EngineStatus {
         let time = Clock.seconds
-        let (entries, isShuttingDown) = state.withLock { ($0.entries, $0.isShuttingDown) }
-        let statistics = totals.now
-        let loading = entries.compactMap { id, entry -> LoadingStatus? in
-            guard case .loading(let share) = entry.lifecycle.state else { return nil }
-            return LoadingStatus(id: id, progress: share, startedAt: entry.startedAt)
+        // What leaves the lock is new: a dictionary that is shared with it would be read while it is written.
+        let (states, loading, isShuttingDown) = state.withLock { state in
+            (
+                state.entries.mapValues(\.lifecycle.state),
+                state.entries.compactMap { id, entry -> LoadingStatus? in
+                    guard case .loading(let share) = entry.lifecycle.state else { return nil }
+                    return LoadingStatus(id: id, progress: share, startedAt: entry.startedAt)
+                }, state.isShuttingDown
+            )
         }
+        let statistics = totals.now
         return EngineStatus(
             models: records.map { $0.status(at: time) },
             loading: loading.sorted { ($0.startedAt, $0.id) < ($1.startedAt, $1.id) },
-            states: entries.mapValues(\.lifecycle.state), isShuttingDown: isShuttingDown, statistics: statistics,
+            states: states, isShuttingDown: isShuttingDown, statistics: statistics,
             throughput: statistics.throughput(at: time), requestsPerMinute: statistics.requestsPerMinute(at: time))
     }
 }
