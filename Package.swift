@@ -20,7 +20,7 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         // (Downloads from a model hub run curl, a process for each request: an HTTP client with TLS of its own would double the
         // time of a clean build for what is off unless configured, and would take strangers' bytes apart inside the server.)
-        // Channel types for the one folder that talks to sockets (inbound close, limits).
+        // Channel types for the one folder that talks to sockets (inbound close, limits, WebSocket frames).
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         // Logging interface of the server-side ecosystem.
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -53,7 +53,8 @@ let package = Package(
             dependencies: [
                 "Engine", "Text", "Weights",
                 .product(name: "Hummingbird", package: "hummingbird"), .product(name: "HummingbirdCore", package: "hummingbird"),
-                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],

@@ -91,6 +91,10 @@ extension APIError {
     static let shuttingDown = APIError(
         503, "overloaded", type: "server_error", retryAfter: 30, "the server is shutting down")
 
+    static func timedOut(after limit: Duration) -> APIError {
+        APIError(504, "lmx-timeout", type: "server_error", "the answer timed out after \(limit.inSeconds) s, which is this server's limit")
+    }
+
     static func busy(retryAfter seconds: Int) -> APIError {
         APIError(
             429, "rate_limit_exceeded", type: "server_error", retryAfter: seconds,

@@ -72,7 +72,7 @@ package struct Gatekeeper: Sendable {
 
     /// Refuses a request without the key that `access` asks for.
     ///
-    /// - Parameter keyParameters: of the address, in which the admin key may stand.
+    /// - Parameter keyParameters: of the address, in which the key may stand, too.
     func authorise(_ head: RequestHead, for access: Access, keyParameters: [String] = []) throws(APIError) {
         let bearer = head.fields["authorization"].flatMap(Self.bearer)
         func isAdmin(_ key: Secret) -> Bool { key.matches(head.fields["x-admin-key"]) || key.matches(bearer) }
@@ -86,6 +86,8 @@ package struct Gatekeeper: Sendable {
             guard let clientKey else { return }
             if clientKey.matches(bearer) || clientKey.matches(head.fields["x-api-key"]) { return }
             if let adminKey, isAdmin(adminKey) { return }
+            let keys = [clientKey, adminKey].compactMap(\.self)
+            if keyParameters.contains(where: { name in keys.contains { $0.matches(head.query(name)) } }) { return }
             throw .clientKey
         }
     }

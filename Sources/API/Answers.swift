@@ -46,15 +46,23 @@ struct Answers: Sendable {
 
     /// Tells `each` what happens, by number of the answer, until all have ended; returns what they used in all.
     ///
-    /// Throws the first error, `CancellationError` when this task was cancelled, and `APIError.shuttingDown` when the
+    /// Throws the first error, `lmx-timeout` after the time that the server gives, `CancellationError` when this task was cancelled, and `APIError.shuttingDown` when the
     /// server took the answers away.
-    func run(_ each: @escaping @Sendable (Int, GenerationEvent) -> Void) async throws -> Usage {
-        let ended = try await withThrowingTaskGroup(of: Ended.self) { group in
+    ///
+    /// - Parameter tellsCancelled: `each` is told of an answer that was cancelled, too, before this is thrown.
+    func run(tellsCancelled: Bool = false, _ each: @escaping @Sendable (Int, GenerationEvent) -> Void) async throws -> Usage {
+        let limit = server.configuration.answerTime
+        let ended = try await withThrowingTaskGroup(of: Ended?.self) { group in
+            group.addTask {
+                try await Task.sleep(for: limit)
+                throw APIError.timedOut(after: limit)
+            }
             for (index, stream) in streams.enumerated() {
-                group.addTask { try await follow(stream, index, each) }
+                group.addTask { try await follow(stream, index, tellsCancelled, each) }
             }
             var ended: [Ended] = []
-            for try await answer in group { ended.append(answer) }
+            while ended.count < streams.count, let answer = try await group.next() { ended += [answer].compactMap(\.self) }
+            group.cancelAll()  // the clock
             return ended.sorted { $0.index < $1.index }
         }
         let usage = Usage.total(ended.map(\.usage), choices: choices)
@@ -71,7 +79,7 @@ struct Answers: Sendable {
     }
 
     private func follow(
-        _ stream: GenerationStream, _ index: Int, _ each: @Sendable (Int, GenerationEvent) -> Void
+        _ stream: GenerationStream, _ index: Int, _ tellsCancelled: Bool, _ each: @Sendable (Int, GenerationEvent) -> Void
     ) async throws -> Ended {
         var gaps = Histogram(Histogram.gapBounds)
         var last: ContinuousClock.Instant?
@@ -83,6 +91,7 @@ struct Answers: Sendable {
                 if let last { gaps.observe((now - last).inSeconds) }
                 last = now
             case .finished(.cancelled, _, _):
+                if tellsCancelled { each(index, event) }
                 try Task.checkCancellation()
                 throw APIError.shuttingDown
             case .finished(_, let usage, let timings):
@@ -138,8 +147,10 @@ struct Answers: Sendable {
     }
 
     /// A stream of events that ends with `[DONE]`, and with an error in the usual envelope before it if there was one.
+    ///
+    /// - Parameter onError: tells the client instead; the stream is then at its end.
     func events(
-        keepAlive: Duration, _ write: @escaping @Sendable (EventEmitter) async throws -> Void
+        keepAlive: Duration, onError: (@Sendable (EventEmitter, APIError) -> Void)? = nil, _ write: @escaping @Sendable (EventEmitter) async throws -> Void
     ) -> Reply {
         .events(
             EventStream(keepAlive: keepAlive) { emitter in
@@ -151,9 +162,10 @@ struct Answers: Sendable {
                     let refusal = APIError(error)
                     server.metrics.streamFailed(client: client)
                     server.incidents.add(refusal, error, model: model.id)
+                    if let onError { return onError(emitter, refusal) }
                     emitter.send(refusal.envelope)
                 }
-                emitter.done()
+                if onError == nil { emitter.done() }
             })
     }
 }

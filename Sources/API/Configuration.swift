@@ -27,6 +27,7 @@ public struct Configuration: Sendable {
     public var port = 1234  // 0 lets the system choose
     public var drainTime = Duration.seconds(30)  // for running requests after the first signal to stop
     public var keepAlive = Duration.seconds(10)  // silence on a stream before a comment is sent
+    public var socketIdle = Duration.seconds(300)  // a WebSocket on which nothing moves is closed
     public var heartbeat = Duration.seconds(10)  // between two signs of life in the live events
     public var pulse = Duration.seconds(1)  // between two looks at throughput and memory; no key
 
@@ -46,6 +47,7 @@ public struct Configuration: Sendable {
     // [inference]
     public var maximumTokens = 4096  // where a request says nothing
     public var temperature = 0.7  // likewise
+    public var answerTime = Duration.seconds(1800)  // for one request, waiting included
     public var contextLength: Int?
     public var parallel = 4
     public var queue = 64

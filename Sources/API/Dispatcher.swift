@@ -77,7 +77,7 @@ package struct Dispatcher: Sendable {
         } catch let error as CancellationError {
             throw error
         } catch {
-            return failure(refusal(error, requestID: requestID), fields, closes: !bodyIsRead)
+            return failure(refusal(error, requestID: requestID), fields, type: found?.refusalType, closes: !bodyIsRead)
         }
     }
 
@@ -157,18 +157,27 @@ package struct Dispatcher: Sendable {
             case .json(_, let status), .text(_, _, let status): status
             case .resource(_, _, _, let status): status
             case .events: 200
+            case .socket: 101
             }
         var fields = fields
         if case .resource(_, _, let own, _) = reply { fields += own }
         return Response(reply: reply, status: status, fields: fields, closes: closes)
     }
 
-    private func failure(_ error: APIError, _ fields: [(name: String, value: String)], closes: Bool) -> Response {
+    private func failure(
+        _ error: APIError, _ fields: [(name: String, value: String)], type: String? = nil, closes: Bool
+    ) -> Response {
         var fields = fields
         if let seconds = error.retryAfter { fields.append(("Retry-After", String(seconds))) }
         if let allow = error.allow { fields.append(("Allow", allow)) }
+        if error.status == 426 { fields += [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")] }
         if error.status == 401 { fields.append(("WWW-Authenticate", "Bearer")) }
-        return Response(reply: .json(error.envelope, status: error.status), status: error.status, fields: fields, closes: closes)
+        var envelope = error.envelope
+        if let type, case .object(var members) = envelope {
+            members["type"] = .string(type)
+            envelope = .object(members)
+        }
+        return Response(reply: .json(envelope, status: error.status), status: error.status, fields: fields, closes: closes)
     }
 
     private func refusal(_ error: any Error, requestID: String) -> APIError {

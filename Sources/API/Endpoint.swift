@@ -6,14 +6,17 @@ package protocol Endpoint: Sendable {
     static var method: Method { get }
     static var path: RoutePattern { get }
     static var access: Access { get }
-    /// Parameters of the address in which the admin key may stand, for clients that cannot send header fields.
+    /// Parameters of the address in which the key may stand, for clients that cannot send header fields.
     static var keyParameters: [String] { get }
+    /// The member `type` of a refusal beside the usual ones, where the protocol of this address wants one.
+    static var refusalType: String? { get }
     init()
     func answer(_ call: Call, _ body: Body, _ server: ServerContext) async throws -> Reply
 }
 
 extension Endpoint {
     package static var keyParameters: [String] { [] }
+    package static var refusalType: String? { nil }
 }
 
 /// The JSON body of a request, checked field by field while it is read.
@@ -38,6 +41,8 @@ package enum Reply: Sendable {
     case json(JSONValue, status: Int = 200)
     case events(EventStream)
     case text(String, type: String, status: Int = 200)
+    /// HTTP ends here and a WebSocket begins; it is closed when the closure returns.
+    case socket(@Sendable (MessageSocket) async -> Void)
     /// Bytes as they are, with header fields of their own; 304 sends none.
     case resource([UInt8], type: String, fields: [(name: String, value: String)], status: Int = 200)
 
@@ -51,6 +56,7 @@ package struct Route: Sendable {
     package let pattern: RoutePattern
     package let access: Access
     let keyParameters: [String]
+    let refusalType: String?
     let readsBody: Bool
     let bodyIsOptional: Bool
     let answer: @Sendable (Call, JSONObject, ServerContext) async throws -> Reply
@@ -61,6 +67,7 @@ package struct Route: Sendable {
         self.pattern = pattern ?? E.path
         access = E.access
         keyParameters = E.keyParameters
+        refusalType = E.refusalType
         readsBody = E.Body.self != NoBody.self
         bodyIsOptional = E.Body.isOptional
         answer = { call, object, server in
@@ -79,6 +86,11 @@ package struct Route: Sendable {
         Route(DescribeModel.self),
         Route(ChatCompletions.self),
         Route(Completions.self),
+        Route(ChatSocket.self),
+        Route(Messages.self),
+        Route(Responses.self),
+        Route(Embeddings.self),
+        Route(Rerank.self),
         Route(AdminEvents.self),
         Route(AdminHealth.self),
         Route(AdminStatus.self),

@@ -48,6 +48,9 @@ package final class EventEmitter: Sendable {
 
     func send(_ json: JSONValue) { emit("data: \(json.serialized())\n\n") }
 
+    /// A named event.
+    func send(_ name: String, _ json: JSONObject) { emit("event: \(name)\ndata: \(JSONValue.object(json).serialized())\n\n") }
+
     /// Ends the stream.
     func end() { continuation.finish() }
 

@@ -19,6 +19,11 @@ package enum RequestLimits {
     package static let eventReaders = 50
     package static let keptEvents = 256  // for readers that come back
 
+    // Of a WebSocket
+    package static let socketMessageBytes = 1 << 20
+    package static let socketFragments = 1024  // of one message
+    package static let socketRequests = 64  // at once
+
     // Of a generation
     package static let choices = 16
     package static let stopStrings = 16

@@ -33,7 +33,7 @@ package struct Discovery: Endpoint {
                 "endpoints": .object([
                     "preferred_base_url": .string(preferred), "base_urls": .array(bases.map { .string($0) }),
                     "openai_base_url": .string(preferred + "/v1"), "admin_base_url": .string(preferred + "/admin"),
-                    "websocket_url": .null,
+                    "websocket_url": .string("ws" + preferred.dropFirst("http".count) + ChatSocket.path.description),
                 ]),
                 "client_probe_order": .array(
                     ["/.well-known/opta-lmx", "/v1/discovery", "/healthz", "/v1/models"].map { .string($0) }),

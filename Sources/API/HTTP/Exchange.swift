@@ -21,12 +21,15 @@ struct Exchange: Sendable {
             try await dispatcher.respond(to: head, port: port, contentLength: length) { try await collect(body) }
         }
         connection.whenGone { work.cancel() }
-        let response = try await withTaskCancellationHandler {
+        var response = try await withTaskCancellationHandler {
             try await work.value
         } onCancel: {
             work.cancel()
         }
         connection.whenGone(nil)
+        if case .socket(let serve)? = response.reply { return try await socket(serve, request, response, channel) }
+        // After a request to change the protocol the parser reads no other, whatever the answer was.
+        if head.fields["upgrade"] != nil || head.method == "CONNECT" { response.closes = true }
         try await write(response, isHead: head.method == "HEAD", writer)
         if response.closes {
             // The client may still be sending. It is to read the answer before the connection breaks under it.
@@ -56,6 +59,29 @@ struct Exchange: Sendable {
         return .complete(bytes)
     }
 
+    // MARK: WebSocket
+
+    /// Ends when both sides have closed or the client is gone.
+    private func socket(
+        _ serve: @escaping @Sendable (MessageSocket) async -> Void, _ request: Request, _ response: Dispatcher.Response, _ channel: any Channel
+    ) async throws {
+        let fields = request.headers.map { (name: $0.name.canonicalName, value: $0.value) }
+        let socket = try await WebSocketHandler.upgrade(channel, fields, fields: response.fields, connection)
+        let work = Task { await serve(socket) }
+        connection.whenGone { work.cancel() }
+        defer { connection.whenGone(nil) }
+        await withTaskCancellationHandler {
+            await work.value
+        } onCancel: {
+            work.cancel()
+        }
+        if dispatcher.server.lifecycle.isDraining { socket.close(.goingAway, "the server is shutting down") }
+        socket.close(.normal, "")
+        if socket.overflowed || connection.wasStalled {
+            dispatcher.server.log(LogLine(.warning, "WebSocket client disconnected: too slow"))
+        }
+    }
+
     // MARK: Writing
 
     private func write(_ response: Dispatcher.Response, isHead: Bool, _ writer: consuming ResponseWriter) async throws {
@@ -78,6 +104,7 @@ struct Exchange: Sendable {
             try await writer.writeResponse(head)
         case .resource(let bytes, let type, _, _)?:
             try await write(ByteBuffer(bytes: bytes), type: type, head, isHead: isHead, writer)
+        case .socket?: break
         case .events(let stream)?:
             head.headerFields[.contentType] = "text/event-stream; charset=utf-8"
             try await write(stream, head, writer)

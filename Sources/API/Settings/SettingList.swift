@@ -9,6 +9,7 @@ extension Setting {
         integer("server.port", \.port, 0...65535, option: "--port", names: ["OPTA_LMX_PORT"], "0 lets the system choose"),
         seconds("server.drain_timeout", \.drainTime, 0...3600, live: true, "what running requests get to end after the first signal to stop"),
         seconds("server.keep_alive", \.keepAlive, 0.1...300, live: true, "silence on a stream before a sign of life is sent"),
+        seconds("server.websocket_idle", \.socketIdle, 1...86_400, live: true, "a WebSocket on which nothing moves for so long is closed"),
         seconds("server.heartbeat", \.heartbeat, 0.1...300, live: true, "between two heartbeats of the live events"),
     ]
 
@@ -43,6 +44,7 @@ extension Setting {
     private static let inference: [Setting] = [
         integer("inference.max_tokens", \.maximumTokens, 1...(1 << 24), names: ["OPTA_LMX_MAX_TOKENS"], live: true, "of an answer, where a request says nothing"),
         number("inference.temperature", \.temperature, 0...2, names: ["OPTA_LMX_TEMPERATURE"], live: true, "where a request says nothing"),
+        seconds("inference.timeout", \.answerTime, 1...86_400, live: true, "for one request, waiting included; then it ends with `lmx-timeout`"),
         integer(
             "inference.context_length", \.contextLength, 16...(1 << 24), absent: "the model's, up to 32768", option: "--context",
             names: ["OPTA_LMX_CONTEXT_LENGTH"], "tokens of prompt and answer together"),

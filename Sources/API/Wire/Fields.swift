@@ -110,6 +110,15 @@ package struct Fields: Sendable {
     }
 }
 
+extension JSONObject {
+    /// The members of both, the first ones first.
+    static func + (first: JSONObject, second: JSONObject) -> JSONObject {
+        var sum = first
+        sum.members += second.members
+        return sum
+    }
+}
+
 extension JSONValue {
     var asNumber: Double? {
         switch self {

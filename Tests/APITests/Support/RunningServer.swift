@@ -88,11 +88,12 @@ struct RunningServer: Sendable {
     }
 
     /// Bytes as they are, and what comes back until the server closes the connection.
-    func raw(_ text: String) async throws -> String {
+    func raw(_ text: String, halfCloses: Bool = false) async throws -> String {
         try await blocking {
             let socket = try client.connect(seconds: 20)
             defer { close(socket) }
             try client.write(Array(text.utf8), to: socket)
+            if halfCloses { shutdown(socket, Int32(SHUT_WR)) }
             return String(decoding: try client.readAll(socket), as: UTF8.self)
         }
     }
