@@ -52,6 +52,33 @@ struct DashboardTests {
         #expect(complaints.isEmpty, "\(complaints)")
     }
 
+    /// A browser's own WebSocket, from a page of this server, which its policy allows to connect here only.
+    @Test func aBrowsersWebSocketCarriesChats() throws {
+        let server = try RunningServer([Corpus.testdata + "/tiny/llama/hf"])
+        defer { server.stop() }
+        let browser = try Browser()
+        defer { browser.close() }
+        try browser.open("http://127.0.0.1:\(server.client.port)/")
+        try browser.evaluate(
+            """
+            window.said = []; window.closed = null;
+            window.socket = new WebSocket(`ws://${location.host}/v1/chat/stream`);
+            socket.onmessage = (event) => said.push(JSON.parse(event.data));
+            socket.onclose = (event) => (closed = event.code);
+            socket.onopen = () => {
+              const chat = { model: "auto", messages: [{ role: "user", content: "the quick brown fox" }], max_tokens: 8 };
+              socket.send(JSON.stringify({ type: "chat.request", request_id: "a", ...chat }));
+              socket.send(JSON.stringify({ type: "chat.request", request_id: "b", ...chat }));
+              socket.send(JSON.stringify(chat));
+            };
+            """)
+        try browser.wait(for: "said.filter((message) => message.type === 'chat.done').map((message) => message.request_id).sort().join() === 'a,b'")
+        try browser.wait(for: "said.some((message) => message.done && message.stats.tokens === 8)")
+        try browser.evaluate("socket.close(1000)")
+        try browser.wait(for: "closed === 1000")
+        #expect(browser.complaints.isEmpty, "\(browser.complaints)")
+    }
+
     private static func chat(_ browser: Browser, _ text: String) throws {
         try browser.evaluate(
             """

@@ -60,16 +60,27 @@ import Weights
         let body = #"{"model":"auto","messages":[{"role":"user","content":"\#(long)"}],"max_tokens":200}"#
         let workers = (0..<4).map { _ in Thread { _ = try? client.post("/v1/chat/completions", body) } }
         for worker in workers { worker.start() }
-        usleep(200_000)
-        var slowest = 0.0
-        for _ in 0..<20 {
-            let start = Date()
-            #expect(try client.get("/healthz").status == 200)
-            slowest = max(slowest, Date().timeIntervalSince(start))
-            usleep(50_000)
+        // Connections that asked once and hang since.
+        let idle = try (0..<200).map { _ in
+            let socket = try client.connect()
+            try client.write(Array("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8), to: socket)
+            return socket
         }
-        print("slowest /healthz \(Int(slowest * 1000)) ms")
-        #expect(slowest < 0.25)
+        defer { for socket in idle { close(socket) } }
+        usleep(200_000)
+        var times: [Double] = []
+        for _ in 0..<20 {
+            for path in ["/healthz", "/readyz", "/admin/health", "/v1/discovery", "/.well-known/opta-lmx"] {
+                let start = Date()
+                #expect(try client.get(path).status == 200)
+                times.append(Date().timeIntervalSince(start))
+            }
+            usleep(20_000)
+        }
+        times.sort()
+        print("health: median \(Int(times[50] * 1000)) ms, slowest \(Int(times[99] * 1000)) ms")
+        // tools/bench/health holds the documented 250 ms; here other tests' leavings may be in the way.
+        #expect(times[97] < 0.5)
     }
 
     private func peakMemory(of process: Int32) -> Int? {

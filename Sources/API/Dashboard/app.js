@@ -50,15 +50,20 @@ function beat(event) {
 function formats(paths) {
   const shown = Object.entries(paths ?? {}).filter(([, path]) => path.requests);
   if (!shown.length) return;
-  const names = { mlx: "MLX (native)", gguf: "GGUF (compatibility)" };
+  const names = { mlx: ["MLX", "native"], gguf: ["GGUF", "compatibility"] };
   document.querySelector("#formats tbody").replaceChildren(...shown.map(([format, path]) => {
     const row = document.createElement("tr");
+    const [name, remark] = names[format] ?? [format, ""];
+    row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: name }));
+    row.firstChild.append(Object.assign(document.createElement("small"), { textContent: remark }));
     const figures = [path.prefill_tokens_per_second, path.decode_tokens_per_second].map((figure) => figure?.toFixed(1) ?? "–");
-    for (const text of [names[format] ?? format, ...figures, path.requests]) row.append(Object.assign(document.createElement("td"), { textContent: text }));
+    for (const text of [...figures, path.requests]) row.append(Object.assign(document.createElement("td"), { textContent: text }));
     return row;
   }));
   const [mlx, gguf] = [paths.mlx?.decode_tokens_per_second, paths.gguf?.decode_tokens_per_second];
-  find("formats-gap").textContent = mlx && gguf ? `Decode: GGUF runs at ${((100 * gguf) / mlx).toFixed(1)} % of MLX in this server's traffic.` : "";
+  find("formats-gap").textContent = mlx && gguf
+    ? `Answers from GGUF came at ${((100 * gguf) / mlx).toFixed(0)} % of the speed of those from MLX: over all of this server's traffic, whatever the models and the load.`
+    : "";
 }
 
 function errors(list) {

@@ -41,7 +41,9 @@ export class Graph {
     const busy = values.filter((value) => value > 0);
     const mean = busy.length ? busy.reduce((sum, value) => sum + value, 0) / busy.length : 0;
     document.getElementById("graph-summary").textContent =
-      `now ${values.at(-1).toFixed(1)} · while busy ${mean.toFixed(1)} · peak ${Math.max(...values).toFixed(1)} · top line ${top}`;
+      `now ${values.at(-1).toFixed(1)} · while busy ${mean.toFixed(1)} · peak ${Math.max(...values).toFixed(1)}`;
+    document.getElementById("graph-top").textContent = top;
+    document.getElementById("graph-middle").textContent = top / 2;
   }
 }
 

@@ -52,7 +52,10 @@ export function render(text) {
       const body = [];
       for (at++; at < lines.length && !lines[at].trim().startsWith(fence[1]); at++) body.push(lines[at]);
       at++;
-      blocks.push(element("pre", element("code", body.join("\n"))));
+      if (!body.some((line) => line.trim())) continue; // an empty box says nothing
+      const block = element("pre", element("code", body.join("\n")));
+      block.tabIndex = 0; // long lines scroll, by the keyboard too
+      blocks.push(block);
       continue;
     }
     const heading = /^#{1,6}\s+(.*)/.exec(line);

@@ -5,7 +5,7 @@ import { get, post } from "/dashboard/server.js";
 const body = document.querySelector("#models tbody");
 const message = document.getElementById("models-message");
 const choice = document.getElementById("chat-model");
-const words = { absent: "on disk", ready: "loaded", draining: "unloading", failed: "failed" };
+const words = { absent: "not loaded", ready: "loaded", draining: "unloading", failed: "failed" };
 const loading = new Map(); // id → fraction loaded, while a load runs
 let models = [];
 
@@ -53,8 +53,12 @@ function cell(...children) {
   return made;
 }
 
+const small = (text) => Object.assign(document.createElement("small"), { textContent: text });
+
+const size = (bytes) => (bytes >= 2 ** 30 / 10 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 20 ? 2 : 0)} MiB`);
+
 function state(model) {
-  if (!loading.has(model.id)) return [words[model.state] ?? (model.loaded ? "loaded" : "on disk")];
+  if (!loading.has(model.id)) return [words[model.state] ?? (model.loaded ? "loaded" : "not loaded")];
   const bar = document.createElement("progress");
   bar.max = 1;
   bar.value = loading.get(model.id);
@@ -73,14 +77,15 @@ function draw() {
     button.setAttribute("aria-label", `${button.textContent} ${model.id}`);
     button.addEventListener("click", () => change(model, model.loaded ? "/admin/models/unload" : "/admin/models/load"));
     const row = document.createElement("tr");
-    const format = [model.format, model.quantization].filter(Boolean).join(" ");
-    const size = model.vram_gb ?? (model.size_bytes ?? 0) / 2 ** 30;
-    row.append(cell(model.id), cell(format), cell(`${size.toFixed(2)} GiB${model.loaded ? "" : " on disk"}`), cell(...state(model)), cell(button));
+    const name = document.createElement("th");
+    name.scope = "row";
+    name.append(model.id, small([model.format, model.quantization].filter(Boolean).join(" ")));
+    row.append(name, cell(size(model.vram_bytes ?? model.size_bytes ?? 0), small(model.loaded ? "in memory" : "on disk")), cell(...state(model)), cell(button));
     return row;
   }));
   if (!models.length) {
     const empty = cell("No model in the model folders.");
-    empty.colSpan = 5;
+    empty.colSpan = 4;
     const row = document.createElement("tr");
     row.append(empty);
     body.append(row);

@@ -28,6 +28,16 @@ import Weights
         ContractCall(
             "POST /v1/completions", #"{"model":"auto","prompt":"the quick","max_tokens":8}"#, "object = text_completion",
             "choices[].text: string", "choices[].finish_reason: string"),
+        ContractCall(
+            "POST /v1/messages", #"{"model":"auto","max_tokens":8,"messages":[{"role":"user","content":"the quick"}]}"#, "type = message",
+            "role = assistant", "content[].type = text", "content[].text: string", "stop_reason: string", "stop_sequence: any",
+            "usage.input_tokens: number", "usage.output_tokens: number"),
+        ContractCall(
+            "POST /v1/responses", #"{"model":"auto","input":"the quick","max_output_tokens":8}"#, "id: string", "object = response",
+            "status: string", "output_text: string", "output: list"),
+        ContractCall(
+            "POST /v1/rerank", #"{"model":"auto","query":"fox","documents":["the quick","brown fox"],"top_n":1}"#, status: 503,
+            "error.code = reranking_unavailable", "error.message: string"),
         // Overview
         ContractCall("GET /admin/status") + [
             "version: string", "uptime_seconds: number", "in_flight_requests: number", "memory.used_gb: number", "memory.total_gb: number",
