@@ -171,7 +171,7 @@ extension ChatSession {
     }
 
     private func generate(_ request: inout Request, _ hasBegun: inout Bool) async throws {
-        var fields = request.fields
+        var fields = try server.applyingPreset(request.fields)
         if Fields(fields)["stream"] == nil { fields["stream"] = .bool(true) }  // which is what a socket is for
         let body = try ChatRequest(Fields(fields))
         guard body.generation.choices == 1 else { throw APIError.unsupported("n", "one request has one answer on a WebSocket") }

@@ -78,7 +78,7 @@ struct Exchange: Sendable {
         if dispatcher.server.lifecycle.isDraining { socket.close(.goingAway, "the server is shutting down") }
         socket.close(.normal, "")
         if socket.overflowed || connection.wasStalled {
-            dispatcher.server.log(LogLine(.warning, "WebSocket client disconnected: too slow"))
+            dispatcher.server.log(LogLine(.warning, "WebSocket client disconnected: too slow", event: "websocket_client_disconnected"))
         }
     }
 
