@@ -8,13 +8,15 @@ import Weights
 @Suite struct SocketFrameTests {
     // MARK: Handshake
 
-    @Test(arguments: [
+    static let handshakes: [([String: String], Int)] = [
         (["Upgrade": ""], 426), (["Upgrade": "h2c"], 426), (["Connection": "keep-alive"], 426), (["Sec-WebSocket-Version": "8"], 426),
         (["Sec-WebSocket-Version": ""], 426), (["Sec-WebSocket-Key": ""], 400), (["Sec-WebSocket-Key": "short"], 400),
         (["Sec-WebSocket-Key": "================================"], 400), (["Host": "evil.example"], 403),
         (["Origin": "http://evil.example"], 403), (["Content-Length": "5"], 400),
         (["Connection": "keep-alive, Upgrade", "Upgrade": "WebSocket"], 101), (["Sec-WebSocket-Extensions": "permessage-deflate"], 101),
-    ])
+    ]
+
+    @Test(arguments: handshakes)
     func aHandshakeThatIsNoneIsRefusedInTheUsualEnvelope(_ headers: [String: String], _ status: Int) async throws {
         try await RunningServer.run { server in
             let socket = try await server.socket(headers: headers)
@@ -35,16 +37,18 @@ import Weights
         }
     }
 
-    @Test(arguments: [
+    static let keys: [([String: String], String, Int)] = [
         ([:], "", 401), (["Authorization": "Bearer wrong"], "", 401), (["Authorization": "Bearer client"], "", 101),
         (["X-Api-Key": "client"], "", 101), (["X-Admin-Key": "admin"], "", 101), ([:], "?api_key=client", 101),
         ([:], "?admin_key=admin", 101), ([:], "?api_key=wrong", 401), ([:], "?other=client", 401),
-    ])
+    ]
+
+    @Test(arguments: keys)
     func theKeyIsAskedForAsEverywhere(_ headers: [String: String], _ query: String, _ status: Int) async throws {
         var configuration = Configuration()
         configuration.adminKey = Secret("admin")
         configuration.clientKey = Secret("client")
-        try await RunningServer.run(configuration: configuration) { server in
+        try await RunningServer.run(configuration: configuration) { server async throws in
             #expect(try await server.socket("/v1/chat/stream" + query, headers: headers).status == status)
             #expect(try await server.get("/v1/models?api_key=client").status == 401, "in the address of this place only")
         }
@@ -65,8 +69,8 @@ import Weights
         try await RunningServer.run { server in
             let answer = try await server.raw(
                 "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/chat/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
-                    + "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \(SocketClient.key)\r\n\r\n", halfCloses: true)
-            #expect(answer.contains("HTTP/1.1 200 ") && answer.contains("HTTP/1.1 101 "))
+                    + "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \(SocketClient.key)\r\n\r\n", until: "HTTP/1.1 101 ")
+            #expect(answer.contains("HTTP/1.1 200 "))
         }
     }
 
@@ -127,7 +131,9 @@ import Weights
             let bytes = Array(SocketTests.request(text: "wörld 🙂").utf8)
             for (index, start) in stride(from: 0, to: bytes.count, by: 7).enumerated() {
                 let piece = Array(bytes[start..<min(start + 7, bytes.count)])
-                try socket.send(opcode: index == 0 ? 1 : 0, piece, isLast: start + 7 >= bytes.count)
+                let isLast = start + 7 >= bytes.count
+                try socket.send(opcode: index == 0 ? 1 : 0, piece, isLast: isLast)
+                if isLast { break }
                 try socket.send(opcode: 9, Array("p\(index)".utf8))
                 try socket.send(opcode: 10, [])
                 let pong = try await socket.pong()
@@ -166,8 +172,8 @@ import Weights
         try await RunningServer.run { server in
             let socket = try await server.socket()
             let one = socket.frame(opcode: 1, Array(#"{"type":"chat.cancel","request_id":"no"}"#.utf8))
-            try await blocking { try socket.send(raw: [[UInt8]](repeating: one, count: 3000).flatMap(\.self)) }
-            for _ in 0..<3000 { #expect(try await socket.message().type == "chat.error") }
+            try await blocking { try socket.send(raw: [[UInt8]](repeating: one, count: 1000).flatMap(\.self)) }
+            for _ in 0..<1000 { #expect(try await socket.message().type == "chat.error") }
         }
     }
 

@@ -109,7 +109,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
             }
             promise?.succeed()
         case .close(let reason, let text):
-            close(context, reason, text)
+            close(context, reason, text, isFault: false)
             promise?.succeed()
         }
     }
@@ -128,13 +128,17 @@ final class WebSocketHandler: ChannelDuplexHandler {
     // MARK: The end
 
     /// Says why and waits for the client to close, too; the connection itself sees to it that this does not take long.
-    private func close(_ context: ChannelHandlerContext, _ reason: MessageSocket.Closing, _ text: String) {
+    private func close(_ context: ChannelHandlerContext, _ reason: MessageSocket.Closing, _ text: String, isFault: Bool = true) {
         guard state == .open else { return }
         leave(.closing)
+        let channel = context.channel
+        let sent = channel.eventLoop.makePromise(of: Void.self)
+        // After a fault nothing that comes can be relied on: our half ends at once, the other when the client has read why.
+        if isFault { sent.futureResult.whenComplete { _ in channel.close(mode: .output, promise: nil) } }
         var data = context.channel.allocator.buffer(capacity: 125)
         data.writeInteger(UInt16(reason.rawValue))
         data.writeString(text)  // ours are short: a control frame has room for 123 bytes
-        write(context, .connectionClose, data)
+        write(context, .connectionClose, data, sent)
     }
 
     /// The client closes: its number comes back if it is one that may be sent, and that is the end.
@@ -179,7 +183,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is ChannelShouldQuiesceEvent { return close(context, .goingAway, "the server is shutting down") }
+        if event is ChannelShouldQuiesceEvent { return close(context, .goingAway, "the server is shutting down", isFault: false) }
         if case ChannelEvent.inputClosed? = event as? ChannelEvent {
             // A client that cannot close properly any more.
             if state == .open { leave(.closing) } else { return finish(context) }

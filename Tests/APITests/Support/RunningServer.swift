@@ -88,12 +88,23 @@ struct RunningServer: Sendable {
     }
 
     /// Bytes as they are, and what comes back until the server closes the connection.
-    func raw(_ text: String, halfCloses: Bool = false) async throws -> String {
+    ///
+    /// - Parameter end: what is waited for instead.
+    func raw(_ text: String, until end: String? = nil) async throws -> String {
         try await blocking {
             let socket = try client.connect(seconds: 20)
             defer { close(socket) }
             try client.write(Array(text.utf8), to: socket)
-            if halfCloses { shutdown(socket, Int32(SHUT_WR)) }
+            if let end {
+                var got: [UInt8] = []
+                var block = [UInt8](repeating: 0, count: 4096)
+                while !got.contains(Array(end.utf8)) {
+                    let count = recv(socket, &block, block.count, 0)
+                    guard count > 0 else { throw ClientFailure(description: "no '\(end)' in what came") }
+                    got += block.prefix(count)
+                }
+                return String(decoding: got, as: UTF8.self)
+            }
             return String(decoding: try client.readAll(socket), as: UTF8.self)
         }
     }

@@ -6,16 +6,16 @@ import Weights
 /// The single page that LMX ships for monitoring: a few calls, and named events.
 @Suite struct AdminPageContractTests {
     static let calls: [ContractCall] = [
-        ContractCall("POST /admin/models/load", #"{"model_id":"Q4_1"}"#),
-        ContractCall("GET /admin/memory") + [
+        ContractCall("POST /admin/models/load", body: #"{"model_id":"Q4_1"}"#),
+        ContractCall("GET /admin/memory").with([
             "used_gb: number", "total_unified_memory_gb: number", "total_gb: number", "usage_percent: number", "memory_percent: number",
-        ],
+        ]),
         ContractCall("GET /admin/models", "loaded[].id = Q4_1"),
         ContractCall("GET /admin/models/Q4_1/performance", "use_batching: boolean", "backend_type: string"),
-        ContractCall("GET /admin/metrics/json") + [
+        ContractCall("GET /admin/metrics/json").with([
             "requests.throughput_1m: number", "speculative.accepted_tokens: number", "speculative.rejected_tokens: number",
             "speculative.acceptance_ratio: number?",
-        ],
+        ]),
     ]
 
     /// What each named event holds; these have no `type`.
@@ -35,9 +35,10 @@ import Weights
         defer { close(socket) }
         try client.write(Array("GET /admin/events?admin_key=any HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8), to: socket)
         var block = [UInt8](repeating: 0, count: 65536)
-        var bytes = Array(block.prefix(recv(socket, &block, block.count, 0)))
+        let first = recv(socket, &block, block.count, 0)
+        var bytes = Array(block.prefix(max(0, first)))
         try contract.send(Self.calls)
-        try contract.send(ContractCall("POST /v1/completions", #"{"model":"auto","prompt":"the quick","max_tokens":4}"#))
+        try contract.send(ContractCall("POST /v1/completions", body: #"{"model":"auto","prompt":"the quick","max_tokens":4}"#))
         try contract.send(ContractCall("POST /admin/config/reload"))
         try contract.send(ContractCall("POST /admin/models/unload"))
         var seen: Set<String> = []

@@ -11,11 +11,17 @@ struct ContractCall: Sendable {
     /// Paths into the answer, each with what must be there: see ``Expectation``.
     var fields: [Expectation]
 
-    init(_ request: String, _ body: String? = nil, status: Int = 200, _ fields: Expectation...) {
+    init(_ request: String, body: String? = nil, status: Int = 200, _ fields: Expectation...) {
         self.request = request
         self.body = body
         self.status = status
         self.fields = fields
+    }
+
+    func with(_ more: [Expectation]) -> ContractCall {
+        var call = self
+        call.fields += more
+        return call
     }
 }
 
@@ -36,7 +42,7 @@ struct Expectation: Sendable, ExpressibleByStringLiteral, CustomStringConvertibl
         description = text
         isValue = text.contains(" = ")
         let sides = text.split(separator: isValue ? " = " : ": ", maxSplits: 1)
-        path = sides[0].replacing("[]", with: ".[]").replacing("{}", with: ".{}").split(separator: ".").map(String.init)
+        path = sides[0].replacing("[]", with: ".[]").replacing("{}", with: ".{}").split(separator: ".").map { String($0) }
         kind = String(sides[1])
     }
 
@@ -86,7 +92,9 @@ final class ContractServer {
             try FileManager.default.copyItem(atPath: Corpus.testdata + "/tiny/llama/gguf/" + name, toPath: folder.path + "/" + name)
         }
         self.headers = headers
-        server = try RunningServer(["--models-dir", folder.path] + arguments, waitsForModel: false)
+        // Heartbeats that a test need not wait for.
+        let settings = TemporaryFolder().write("[server]\nheartbeat = 0.5\n".utf8, to: "config.toml")
+        server = try RunningServer(["--config", settings, "--models-dir", folder.path] + arguments, waitsForModel: false)
     }
 
     private let headers: [String: String]

@@ -12,8 +12,8 @@ import Weights
         ContractCall(
             "GET /readyz", status: 503, "reason: string", "error = no-model-loaded", "ready = false", "models_loaded = 0",
             "status = unavailable"),
-        ContractCall("GET /.well-known/opta-lmx") + discovery,
-        ContractCall("GET /v1/discovery") + discovery,
+        ContractCall("GET /.well-known/opta-lmx").with(discovery),
+        ContractCall("GET /v1/discovery").with(discovery),
         ContractCall("GET /v1/models", "object = list", "data: list"),
         ContractCall("GET /admin/models", "loaded: list", "models[].id: string", "models[].loaded = false", "count = 0"),
         ContractCall(
@@ -23,12 +23,12 @@ import Weights
         ContractCall("GET /admin/models/downloads?include_inactive=true", "downloads: list"),
         ContractCall("GET /admin/presets", "presets: list", "count: number", "total: number"),
         ContractCall(
-            "POST /v1/chat/completions", #"{"model":"Q4_1",\#(chat)}"#, status: 503, "error.code = no-model-loaded", "error.message: string",
+            "POST /v1/chat/completions", body: #"{"model":"Q4_1",\#(chat)}"#, status: 503, "error.code = no-model-loaded", "error.message: string",
             "error.type: string", "error.param: any", "code: string", "detail: string"),
-        ContractCall("POST /admin/models/probe", #"{"model_id":"Q4_1","timeout_sec":90}"#) + [
+        ContractCall("POST /admin/models/probe", body: #"{"model_id":"Q4_1","timeout_sec":90}"#).with([
             "model_id = Q4_1", "recommended_backend: string", "candidates[].backend: string", "candidates[].outcome: string",
             "candidates[].reason: string?",
-        ],
+        ]),
     ]
 
     static let discovery: [Expectation] = [
@@ -45,73 +45,73 @@ import Weights
 
     static let withAModel: [ContractCall] = [
         ContractCall(
-            "POST /admin/models/load", load, "status = loaded", "success = true", "model_id = Q4_1", "memory_after_load_gb: number",
+            "POST /admin/models/load", body: load, "status = loaded", "success = true", "model_id = Q4_1", "memory_after_load_gb: number",
             "time_to_load_ms: number"),
         // A client that heard nothing asks again.
-        ContractCall("POST /admin/models/load", load, "status = loaded", "success = true", "model_id = Q4_1", "time_to_load_ms: number?"),
-        ContractCall("POST /admin/models/load", #"{"model_id":"nobody"}"#, status: 404, "code = not_found", "error.code = model-not-found"),
-        ContractCall("POST /admin/models/load", #"{}"#, status: 400, "code = invalid_request", "error.code = invalid-request"),
+        ContractCall("POST /admin/models/load", body: load, "status = loaded", "success = true", "model_id = Q4_1", "time_to_load_ms: number?"),
+        ContractCall("POST /admin/models/load", body: #"{"model_id":"nobody"}"#, status: 404, "code = not_found", "error.code = model-not-found"),
+        ContractCall("POST /admin/models/load", body: #"{}"#, status: 400, "code = invalid_request", "error.code = invalid-request"),
         ContractCall(
             "GET /readyz", "status = ready", "ready = true", "models_loaded = 1", "model = Q4_1", "vram_gb: number", "version: string"),
         ContractCall("GET /v1/models", "data[].id = Q4_1", "data[].object = model", "data[].created: number", "data[].owned_by = local"),
         ContractCall("GET /v1/models/Q4_1", "id = Q4_1", "object = model"),
-        ContractCall("GET /admin/models", "count = 1") + [
+        ContractCall("GET /admin/models", "count = 1").with([
             "loaded[].id = Q4_1", "loaded[].loaded = true", "loaded[].memory_gb: number", "loaded[].context_length: number",
             "loaded[].loaded_at: number", "loaded[].request_count = 0", "loaded[].use_batching: boolean", "loaded[].last_used_at: number?",
             "loaded[].performance: object", "loaded[].speculative.requested: boolean", "loaded[].speculative.active: boolean",
             "loaded[].speculative.reason: string?", "loaded[].speculative.draft_model: string?", "loaded[].speculative.num_tokens: number?",
             "loaded[].speculative.telemetry: any", "loaded[].readiness.state = routable", "loaded[].readiness.reason: string?",
             "loaded[].readiness.crash_count = 0",
-        ],
-        ContractCall("GET /admin/status") + [
+        ]),
+        ContractCall("GET /admin/status").with([
             "version: string", "uptime_seconds: number", "loaded_models = 1", "models[] = Q4_1", "memory.used_gb: number",
             "memory.total_gb: number", "memory.available_gb: number", "memory.threshold_percent: number", "memory.usage_percent: number",
             "in_flight_requests: number", "max_concurrent_requests: number",
-        ],
-        ContractCall("GET /admin/memory") + [
+        ]),
+        ContractCall("GET /admin/memory").with([
             "total_unified_memory_gb: number", "used_gb: number", "available_gb: number", "threshold_percent: number",
             "models{}.memory_gb: number", "models{}.loaded = true", "models.Q4_1.loaded = true",
-        ],
-        ContractCall("GET /admin/device") + [
+        ]),
+        ContractCall("GET /admin/device").with([
             "hardware.hostname: string", "hardware.chip_name: string", "hardware.architecture: string", "hardware.memory_gb: number",
             "hardware.max_working_set_gb: number", "hardware.cpu_cores: number", "hardware.metal_available = false",
             "hardware.gpu_family: string?", "identity.name: string", "identity.purpose: string?", "identity.role: string",
-        ],
-        ContractCall("GET /admin/health") + [
+        ]),
+        ContractCall("GET /admin/health").with([
             "status = ok", "version: string", "reason: string?", "memory_usage_percent: number", "metal: any", "helpers: object",
             "models_loaded = 1", "in_flight_requests: number",
-        ],
-        ContractCall("GET /admin/stack") + [
+        ]),
+        ContractCall("GET /admin/stack").with([
             "roles: object", "helper_nodes: object", "loaded_models[] = Q4_1", "default_model: string?", "backends: object",
             "stack_presets: object",
-        ],
-        ContractCall("GET /admin/models/Q4_1/performance") + [
+        ]),
+        ContractCall("GET /admin/models/Q4_1/performance").with([
             "model_id = Q4_1", "backend_type = gguf", "loaded_at: number", "request_count: number", "last_used_at: number?",
             "memory_gb: number", "context_length: number", "use_batching: boolean", "performance: object", "speculative: object",
             "readiness.state: string", "global_defaults.prefix_cache_enabled: boolean", "global_defaults.kv_bits: any",
             "global_defaults.stream_interval: number", "global_defaults.max_concurrent_requests: number",
             "global_defaults.warmup_on_load: boolean", "global_defaults.adaptive: object", "global_defaults.scheduler: object",
-        ],
-        ContractCall("GET /admin/models/compatibility?limit=5&include_summary=true") + [
+        ]),
+        ContractCall("GET /admin/models/compatibility?limit=5&include_summary=true").with([
             "total: number", "rows[].ts: number", "rows[].model_id = Q4_1", "rows[].backend: string", "rows[].backend_version: string",
             "rows[].outcome = pass", "rows[].reason: string?", "rows[].metadata: object", "summary.Q4_1.total = 1",
             "summary.Q4_1.pass = 1", "summary.Q4_1.fail = 0", "summary.Q4_1.latest_ts: number",
-        ],
+        ]),
         ContractCall(
-            "POST /admin/benchmark", #"{"model_id":"Q4_1","prompt":"the quick brown fox","max_tokens":16,"temperature":0.7,"runs":2}"#) + [
+            "POST /admin/benchmark", body: #"{"model_id":"Q4_1","prompt":"the quick brown fox","max_tokens":16,"temperature":0.7,"runs":2}"#).with([
                 "model_id = Q4_1", "backend_type: string", "prompt: string", "max_tokens = 16", "runs = 2", "results[].run: number",
                 "results[].tokens_generated: number", "results[].time_to_first_token_ms: number", "results[].total_time_ms: number",
                 "results[].tokens_per_second: number?", "results[].speculative: any", "avg_tokens_per_second: number?",
                 "avg_time_to_first_token_ms: number", "avg_total_time_ms: number", "speculative: any",
-            ],
-        ContractCall("GET /admin/metrics/json") + [
+            ]),
+        ContractCall("GET /admin/metrics/json").with([
             "total_requests: number", "total_errors: number", "total_stream_requests: number", "total_prompt_tokens: number",
             "total_completion_tokens: number", "requests.total: number", "requests.errors: number", "requests.stream_total: number",
             "requests.throughput_1m: number", "tokens.prompt_total: number", "tokens.completion_total: number",
             "speculative.accepted_tokens: number", "speculative.rejected_tokens: number", "speculative.ignored_tokens: number",
             "speculative.acceptance_ratio: number?", "per_model.Q4_1.requests: number", "per_model.Q4_1.errors: number",
             "per_model.Q4_1.completion_tokens: number", "uptime_seconds: number", "per_client: object", "schema_version = 2026-03-02",
-        ],
+        ]),
         ContractCall("GET /admin/quantize", "jobs: list", "count = 0"),
         ContractCall("GET /admin/quantize/nobody", "error = Job not found", "job_id = nobody"),
         ContractCall("POST /admin/config/reload", "success = true", "updated: list"),
@@ -119,8 +119,8 @@ import Weights
     ]
 
     static let atTheEnd: [ContractCall] = [
-        ContractCall("POST /admin/models/unload", #"{"model_id":"Q4_1"}"#, "success = true", "model_id = Q4_1", "memory_freed_gb: number"),
-        ContractCall("POST /admin/models/unload", #"{"model_id":"Q4_1"}"#, status: 404, "code = not_found"),
+        ContractCall("POST /admin/models/unload", body: #"{"model_id":"Q4_1"}"#, "success = true", "model_id = Q4_1", "memory_freed_gb: number"),
+        ContractCall("POST /admin/models/unload", body: #"{"model_id":"Q4_1"}"#, status: 404, "code = not_found"),
         ContractCall("GET /admin/models", "loaded: list", "count = 0"),
         ContractCall("DELETE /admin/models/nobody", status: 404, "code = not_found"),
     ]
@@ -164,7 +164,7 @@ import Weights
             #expect(expected.compactMap { $0.complaint(about: message) } == [])
             break
         }
-        let whole = try contract.send(ContractCall("POST /v1/chat/completions", #"{"model":"hf",\#(Self.chat)}"#))
+        let whole = try contract.send(ContractCall("POST /v1/chat/completions", body: #"{"model":"hf",\#(Self.chat)}"#))
         guard case .array(let choices)? = try JSONValue.parse(whole.body)["choices"] else { return }
         #expect(choices.first?["message"]?["content"] == .string(text), "over the socket another answer than over HTTP")
     }
@@ -201,13 +201,5 @@ import Weights
         #expect(try socket.next() == nil)
         contract.server.process.waitUntilExit()
         #expect(contract.server.process.terminationStatus == 0)
-    }
-}
-
-extension ContractCall {
-    static func + (call: ContractCall, fields: [Expectation]) -> ContractCall {
-        var call = call
-        call.fields += fields
-        return call
     }
 }

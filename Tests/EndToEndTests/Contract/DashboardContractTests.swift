@@ -13,53 +13,53 @@ import Weights
         // Models
         ContractCall("GET /admin/models/available", "[].size_bytes: number", "[].repo_id: string"),
         ContractCall(
-            "POST /admin/models/load", load, "success = true", "model_id = Q4_1", "time_to_load_ms: number", "memory_after_load_gb: number"),
+            "POST /admin/models/load", body: load, "success = true", "model_id = Q4_1", "time_to_load_ms: number", "memory_after_load_gb: number"),
         ContractCall("GET /admin/models/downloads?include_inactive=true", "downloads: list"),
-        ContractCall("POST /admin/models/probe", #"{"model_id":"Q4_1"}"#, "candidates[].outcome = pass"),
+        ContractCall("POST /admin/models/probe", body: #"{"model_id":"Q4_1"}"#, "candidates[].outcome = pass"),
         ContractCall("GET /admin/models/compatibility?limit=200", "rows: list", "total: number"),
         ContractCall("GET /admin/models/Q4_1/performance", "model_id = Q4_1", "backend_type = gguf"),
         ContractCall("GET /admin/presets", "presets: list", "total: number"),
         // Chat
         ContractCall(
-            "POST /v1/chat/completions", #"{"model":"auto",\#(DaemonContractTests.chat)}"#, "id: string", "object = chat.completion",
+            "POST /v1/chat/completions", body: #"{"model":"auto",\#(DaemonContractTests.chat)}"#, "id: string", "object = chat.completion",
             "created: number", "model = Q4_1", "choices[].message.content: string", "choices[].message.role = assistant",
             "choices[].finish_reason: string", "usage.total_tokens: number"),
         // Console
         ContractCall(
-            "POST /v1/completions", #"{"model":"auto","prompt":"the quick","max_tokens":8}"#, "object = text_completion",
+            "POST /v1/completions", body: #"{"model":"auto","prompt":"the quick","max_tokens":8}"#, "object = text_completion",
             "choices[].text: string", "choices[].finish_reason: string"),
         ContractCall(
-            "POST /v1/messages", #"{"model":"auto","max_tokens":8,"messages":[{"role":"user","content":"the quick"}]}"#, "type = message",
+            "POST /v1/messages", body: #"{"model":"auto","max_tokens":8,"messages":[{"role":"user","content":"the quick"}]}"#, "type = message",
             "role = assistant", "content[].type = text", "content[].text: string", "stop_reason: string", "stop_sequence: any",
             "usage.input_tokens: number", "usage.output_tokens: number"),
         ContractCall(
-            "POST /v1/responses", #"{"model":"auto","input":"the quick","max_output_tokens":8}"#, "id: string", "object = response",
+            "POST /v1/responses", body: #"{"model":"auto","input":"the quick","max_output_tokens":8}"#, "id: string", "object = response",
             "status: string", "output_text: string", "output: list"),
         ContractCall(
-            "POST /v1/rerank", #"{"model":"auto","query":"fox","documents":["the quick","brown fox"],"top_n":1}"#, status: 503,
+            "POST /v1/rerank", body: #"{"model":"auto","query":"fox","documents":["the quick","brown fox"],"top_n":1}"#, status: 503,
             "error.code = reranking_unavailable", "error.message: string"),
         // Overview
-        ContractCall("GET /admin/status") + [
+        ContractCall("GET /admin/status").with([
             "version: string", "uptime_seconds: number", "in_flight_requests: number", "memory.used_gb: number", "memory.total_gb: number",
             "memory.used_percent: number",
-        ],
-        ContractCall("GET /admin/models") + [
+        ]),
+        ContractCall("GET /admin/models").with([
             "loaded[].id: string", "loaded[].model_id: string", "loaded[].backend: string", "loaded[].backend_type: string",
             "loaded[].memory_gb: number", "loaded[].memory_used_gb: number", "loaded[].loaded_at: number", "loaded[].keep_alive_sec: number?",
             "loaded[].performance: object", "loaded[].request_count: number", "loaded[].last_used_at: number",
             "loaded[].stats.total_tokens_generated: number", "loaded[].stats.avg_tokens_per_second: number",
-        ],
+        ]),
         ContractCall("GET /admin/health", "status: string", "reason: string?"),
         // Metrics
-        ContractCall("GET /admin/metrics/json") + [
+        ContractCall("GET /admin/metrics/json").with([
             "total_requests: number", "avg_tokens_per_second: number", "p50_tokens_per_second: number", "p95_tokens_per_second: number",
             "p99_tokens_per_second: number", "error_rate: number", "avg_time_to_first_token_ms: number", "avg_total_time_ms: number",
             "total_tokens_generated: number", "requests_per_minute: number", "error_count: number", "total_prompt_tokens: number",
-        ],
+        ]),
         // Benchmark
         ContractCall(
             "POST /admin/benchmark/run",
-            #"{"model_id":"Q4_1","prompt":"the quick brown fox","num_output_tokens":50,"runs":2,"temperature":0,"warmup_runs":1}"#) + [
+            #"{"model_id":"Q4_1","prompt":"the quick brown fox","num_output_tokens":50,"runs":2,"temperature":0,"warmup_runs":1}"#).with([
                 "model_id = Q4_1", "backend: string", "timestamp: any", "status: string", "avg_tokens_per_second: number",
                 "avg_time_to_first_token_ms: number", "p95_tokens_per_second: number", "total_runs = 2", "runs[].run_index: number",
                 "runs[].tokens_per_second: number", "runs[].time_to_first_token_ms: number", "runs[].tokens_generated: number",
@@ -68,18 +68,18 @@ import Weights
                 "stats.toks_per_sec_mean: number", "stats.prompt_tokens: number", "stats.output_tokens: number", "stats.output_text: string",
                 "stats.completed_naturally: boolean", "stats.repetition_ratio: number", "stats.coherence_flag: string",
                 "stats.tool_call: any", "stats.skills: list", "hardware: any", "lmx_version: string", "prompt_preview: string",
-            ],
+            ]),
         ContractCall("GET /admin/benchmark/results", "[].model_id = Q4_1", "[].avg_tokens_per_second: number", "[].runs: list"),
         // Diagnostics
-        ContractCall("GET /admin/diagnostics") + [
+        ContractCall("GET /admin/diagnostics").with([
             "verdict: string", "reason: string?", "uptime_seconds: number", "memory.used_percent: number", "memory.used_gb: number",
             "memory.total_gb: number", "memory.threshold_percent: number", "metrics.total_requests: number",
             "metrics.avg_tokens_per_second: number", "metrics.error_rate: number", "models[].model_id = Q4_1", "models[].backend: string",
             "models[].memory_gb: number", "models[].requests: number", "recent_errors: list",
-        ],
+        ]),
         // Quantize
         ContractCall("GET /admin/quantize", "jobs: list", "count: number"),
-        ContractCall("POST /admin/models/unload", #"{"model_id":"Q4_1"}"#, "success = true", "model_id = Q4_1"),
+        ContractCall("POST /admin/models/unload", body: #"{"model_id":"Q4_1"}"#, "success = true", "model_id = Q4_1"),
         ContractCall("DELETE /admin/models/Q8_0", "success = true", "model_id = Q8_0", "freed_bytes: number"),
     ]
 

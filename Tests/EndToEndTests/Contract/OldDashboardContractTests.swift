@@ -8,21 +8,21 @@ import Weights
     static let calls: [ContractCall] = [
         ContractCall("GET /v1/models", "data: list"),
         ContractCall("GET /admin/status", "version: string", "uptime_seconds: number"),
-        ContractCall("POST /admin/models/load", #"{"model_path":"Q4_1","quantization":"Q4_1"}"#, "success = true", "model_id = Q4_1"),
-        ContractCall("POST /v1/completions", #"{"model":"auto","prompt":"the quick","max_tokens":8}"#),
+        ContractCall("POST /admin/models/load", body: #"{"model_path":"Q4_1","quantization":"Q4_1"}"#, "success = true", "model_id = Q4_1"),
+        ContractCall("POST /v1/completions", body: #"{"model":"auto","prompt":"the quick","max_tokens":8}"#),
         ContractCall("GET /admin/memory", "total_gb: number", "used_gb: number"),
-        ContractCall("GET /admin/metrics/json") + [
+        ContractCall("GET /admin/metrics/json").with([
             "avg_latency_ms: number", "p95_latency_ms: number", "tokens_per_second: number", "total_tokens: number", "loaded_models: number",
             "in_flight_requests: number",
-        ],
-        ContractCall("GET /admin/diagnostics") + [
+        ]),
+        ContractCall("GET /admin/diagnostics").with([
             "verdict: string", "system_memory.used_gb: number", "system_memory.total_gb: number", "models[].id: string",
             "inference_stats.total_requests: number", "recent_errors: list",
-        ],
-        ContractCall("POST /admin/benchmark/run", #"{"model_id":"Q4_1","num_output_tokens":50,"runs":1,"warmup_runs":0}"#) + [
+        ]),
+        ContractCall("POST /admin/benchmark/run", body: #"{"model_id":"Q4_1","num_output_tokens":50,"runs":1,"warmup_runs":0}"#).with([
             "ttft_ms: number", "total_time_ms: number", "tokens_per_second: number", "p95_ttft_ms: number", "p95_tps: number",
-        ],
-        ContractCall("POST /admin/models/unload", #"{"model_id":"Q4_1"}"#, "success = true"),
+        ]),
+        ContractCall("POST /admin/models/unload", body: #"{"model_id":"Q4_1"}"#, "success = true"),
     ]
 
     @Test func everyCallFindsItsFields() throws {
@@ -52,8 +52,8 @@ import Weights
         let socket = try client.connect(seconds: 20)
         defer { close(socket) }
         try client.write(Array("GET /admin/events HTTP/1.1\r\nHost: localhost\r\nX-Admin-Key: any\r\n\r\n".utf8), to: socket)
-        try contract.send(ContractCall("POST /admin/models/load", #"{"model_path":"Q4_1"}"#))
-        let body = #"{"model":"auto","prompt":"the quick brown","max_tokens":1500,"temperature":0,"logit_bias":{"2":-100}}"#
+        try contract.send(ContractCall("POST /admin/models/load", body: #"{"model_path":"Q4_1"}"#))
+        let body = #"{"model":"auto","prompt":"the quick brown","max_tokens":400,"temperature":0}"#
         let chat = Thread { _ = try? client.post("/v1/completions", body) }
         chat.start()
 

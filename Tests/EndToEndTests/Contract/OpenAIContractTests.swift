@@ -10,29 +10,29 @@ import Weights
     static let calls: [ContractCall] = [
         ContractCall("GET /v1/models", "object = list", "data[].id = hf", "data[].object = model", "data[].created: number", "data[].owned_by: string"),
         ContractCall("GET /v1/models/hf", "id = hf", "object = model", "created: number", "owned_by: string"),
-        ContractCall("POST /v1/chat/completions", #"{"model":"hf",\#(messages),"max_completion_tokens":5,"n":2,"seed":1}"#) + [
+        ContractCall("POST /v1/chat/completions", body: #"{"model":"hf",\#(messages),"max_completion_tokens":5,"n":2,"seed":1}"#).with([
             "id: string", "object = chat.completion", "created: number", "model = hf", "choices[].index: number",
             "choices[].message.role = assistant", "choices[].message.content: string", "choices[].message.tool_calls: any",
             "choices[].finish_reason = length", "usage.prompt_tokens: number", "usage.completion_tokens = 10", "usage.total_tokens: number",
-        ],
-        ContractCall("POST /v1/chat/completions", #"{"model":"hf",\#(messages),"max_tokens":3,"logprobs":true,"top_logprobs":2}"#) + [
+        ]),
+        ContractCall("POST /v1/chat/completions", body: #"{"model":"hf",\#(messages),"max_tokens":3,"logprobs":true,"top_logprobs":2}"#).with([
             "choices[].logprobs.content[].token: string", "choices[].logprobs.content[].logprob: number",
             "choices[].logprobs.content[].bytes[]: number", "choices[].logprobs.content[].top_logprobs[].token: string",
-        ],
-        ContractCall("POST /v1/completions", #"{"model":"hf","prompt":["the quick","brown fox"],"max_tokens":4}"#) + [
+        ]),
+        ContractCall("POST /v1/completions", body: #"{"model":"hf","prompt":["the quick","brown fox"],"max_tokens":4}"#).with([
             "id: string", "object = text_completion", "created: number", "model = hf", "choices[].text: string", "choices[].index: number",
             "choices[].logprobs: any", "choices[].finish_reason: string", "usage.total_tokens: number",
-        ],
-        ContractCall("POST /v1/chat/completions", #"{"model":"nobody",\#(messages)}"#, status: 404) + [
+        ]),
+        ContractCall("POST /v1/chat/completions", body: #"{"model":"nobody",\#(messages)}"#, status: 404).with([
             "error.message: string", "error.type = invalid_request_error", "error.param = model", "error.code = model-not-found",
             "error.lmx_code = model_not_found",
-        ],
-        ContractCall("POST /v1/chat/completions", #"{"model":"hf",\#(messages),"temperature":5}"#.replacing(#""temperature":0,"#, with: ""), status: 400) + [
+        ]),
+        ContractCall("POST /v1/chat/completions", body: #"{"model":"hf",\#(messages),"temperature":5}"#.replacing(#""temperature":0,"#, with: ""), status: 400).with([
             "error.message: string", "error.type = invalid_request_error", "error.param = temperature", "error.code = invalid-request",
-        ],
-        ContractCall("POST /v1/chat/completions", #"{"model":"hf""#, status: 400, "error.code = invalid-request", "error.message: string"),
+        ]),
+        ContractCall("POST /v1/chat/completions", body: #"{"model":"hf""#, status: 400, "error.code = invalid-request", "error.message: string"),
         ContractCall("GET /v1/chat/completions", status: 405, "error.code = method_not_allowed", "detail: string"),
-        ContractCall("POST /v1/nothing", "{}", status: 404, "error.code = not_found", "detail: string"),
+        ContractCall("POST /v1/nothing", body: "{}", status: 404, "error.code = not_found", "detail: string"),
     ]
 
     private func server() throws -> ContractServer {
