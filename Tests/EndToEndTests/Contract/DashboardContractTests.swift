@@ -59,7 +59,7 @@ import Weights
         // Benchmark
         ContractCall(
             "POST /admin/benchmark/run",
-            #"{"model_id":"Q4_1","prompt":"the quick brown fox","num_output_tokens":50,"runs":2,"temperature":0,"warmup_runs":1}"#).with([
+            body: #"{"model_id":"Q4_1","prompt":"the quick brown fox","num_output_tokens":50,"runs":2,"temperature":0,"warmup_runs":1}"#).with([
                 "model_id = Q4_1", "backend: string", "timestamp: any", "status: string", "avg_tokens_per_second: number",
                 "avg_time_to_first_token_ms: number", "p95_tokens_per_second: number", "total_runs = 2", "runs[].run_index: number",
                 "runs[].tokens_per_second: number", "runs[].time_to_first_token_ms: number", "runs[].tokens_generated: number",
