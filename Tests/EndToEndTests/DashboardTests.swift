@@ -61,10 +61,10 @@ struct DashboardTests {
         try browser.open("http://127.0.0.1:\(server.client.port)/")
         try browser.evaluate(
             """
-            window.said = []; window.closed = null;
+            window.said = []; window.end = null;
             window.socket = new WebSocket(`ws://${location.host}/v1/chat/stream`);
             socket.onmessage = (event) => said.push(JSON.parse(event.data));
-            socket.onclose = (event) => (closed = event.code);
+            socket.onclose = (event) => (end = event.code);
             socket.onopen = () => {
               const chat = { model: "auto", messages: [{ role: "user", content: "the quick brown fox" }], max_tokens: 8 };
               socket.send(JSON.stringify({ type: "chat.request", request_id: "a", ...chat }));
@@ -75,7 +75,7 @@ struct DashboardTests {
         try browser.wait(for: "said.filter((message) => message.type === 'chat.done').map((message) => message.request_id).sort().join() === 'a,b'")
         try browser.wait(for: "said.some((message) => message.done && message.stats.tokens > 0)")
         try browser.evaluate("socket.close(1000)")
-        try browser.wait(for: "closed === 1000")
+        try browser.wait(for: "end === 1000")
         #expect(browser.complaints.isEmpty, "\(browser.complaints)")
     }
 
