@@ -175,7 +175,7 @@ extension ChatSession {
         if Fields(fields)["stream"] == nil { fields["stream"] = .bool(true) }  // which is what a socket is for
         let body = try ChatRequest(Fields(fields))
         guard body.generation.choices == 1 else { throw APIError.unsupported("n", "one request has one answer on a WebSocket") }
-        let model = try model(named: body.generation.model)
+        let model = try await model(named: body.generation.model)
         let prompt = try await Worker.run { try Prompt.chat(body, for: model) }
         let answers = try Answers.begin(
             [prompt], body.generation, topLogprobs: body.topLogprobs, model: model, call: call, server: server)
@@ -225,9 +225,9 @@ extension ChatSession {
         }
     }
 
-    private func model(named id: String) throws -> ServedModel {
+    private func model(named id: String) async throws -> ServedModel {
         do {
-            return try server.model(named: id)
+            return try await server.model(named: id)
         } catch {
             var refusal = APIError(error)
             // In the words that clients of the socket know.

@@ -72,7 +72,7 @@ import Weights
                 #expect(answer.json["service"]?.string == "opta-lmx")
                 #expect(answer.json["loaded_model_count"]?.int == 1)
                 #expect(answer.json["loaded_models"] == .array([]))
-                #expect(answer.json["endpoints"]?["websocket_url"] ?.string == "ws://localhost:\(server.port)/v1/chat/stream")
+                #expect(answer.json["endpoints"]?["websocket_url"]?.string == "ws://localhost:\(server.port)/v1/chat/stream")
                 #expect(answer.json["auth"]?["admin_key_required"]?.bool == false)
                 #expect(answer.json["instance_id"]?.string?.hasSuffix(":\(server.port)") == true)
             }

@@ -11,7 +11,7 @@ package struct Messages: Endpoint {
 
     package func answer(_ call: Call, _ body: MessagesBody, _ server: ServerContext) async throws -> Reply {
         let chat = body.chat
-        let model = try server.model(named: chat.generation.model)
+        let model = try await server.model(named: chat.generation.model)
         let prompt = try await Worker.run { try Prompt.chat(chat, for: model) }
         let answers = try Answers.begin([prompt], chat.generation, topLogprobs: nil, model: model, call: call, server: server)
         let id = Identifier.make("msg_")
